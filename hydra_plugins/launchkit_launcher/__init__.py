@@ -1,0 +1,1 @@
+"""launchkit's plugin for Hydra: a launcher, its configuration, and nothing heavy."""

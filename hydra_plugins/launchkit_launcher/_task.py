@@ -1,0 +1,152 @@
+"""A job of a Hydra sweep, run in any process as Hydra itself would run it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from launchkit import callback, files
+from launchkit.job import Job
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hydra_plugins.launchkit_launcher._compose import Recipe
+
+log = logging.getLogger(__name__)
+
+FAILURE_FILE = "failure.pkl"
+
+
+class ExitRequested(Exception):
+    """``sys.exit`` in a task, carried through Hydra so that the end of the job is seen."""
+
+    def __init__(self, request: SystemExit) -> None:
+        super().__init__(request.code)
+        self.request = request
+
+
+class HydraTask:
+    """The jobs of a Hydra sweep.
+
+    Parameters
+    ----------
+    task_function
+        The user's function.
+    hydra_context
+        Hydra's context of the run.
+    recipes
+        How to make each job's config, by the job's number.
+    """
+
+    def __init__(
+        self, task_function: TaskFunction, hydra_context: HydraContext, recipes: Mapping[int, Recipe]
+    ) -> None:
+        self._task_function = task_function
+        self._context = hydra_context
+        self._recipes = recipes
+
+    def config(self, num: int) -> DictConfig:
+        """Make a job's config, its number included."""
+        config = self._recipes[num].compose()
+        with open_dict(config):
+            config.hydra.job.id = str(num)
+            config.hydra.job.num = num
+        return config
+
+    def run(self, job: Job) -> Any:
+        """Run a job as Hydra does: its directory, logging, callbacks, then the function."""
+        done = run_job(
+            hydra_context=self._context,
+            task_function=_in_job(self._task_function, job),
+            config=self.config(job.num),
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        if done.status is JobStatus.COMPLETED:
+            return done.return_value
+        if isinstance(done._return_value, ExitRequested):
+            raise done._return_value.request
+        _keep_failure(job, done)
+        raise done._return_value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle what another process needs: Hydra's singletons and resolvers as well."""
+        return {
+            "task_function": self._task_function,
+            "callbacks": self._context.callbacks,
+            "recipes": self._recipes,
+            "singletons": Singleton.get_state(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        setup_globals()
+        Singleton.set_state(state["singletons"])
+        self.__init__(  # type: ignore[misc]  # the same object, in another process
+            state["task_function"],
+            HydraContext(config_loader=None, callbacks=state["callbacks"]),  # type: ignore[arg-type]  # a job composes nothing
+            state["recipes"],
+        )
+
+
+def _keep_failure(job: Job, done: JobReturn) -> None:
+    """Keep a failed job's exception for the launcher, which raises it to Hydra's sweeper."""
+    failure = copy.copy(done)
+    failure.cfg = failure.hydra_cfg = None
+    try:
+        data = cloudpickle.dumps(failure)
+    except Exception as error:  # the user's exception may hold anything
+        log.debug("the exception of job %d cannot be pickled: %s", job.num, error)
+        return
+    files.write_atomic(job.own / FAILURE_FILE, data, mode=0o600)
+
+
+@contextlib.contextmanager
+def hydra_config_of(config: DictConfig) -> Iterator[DictConfig]:
+    """Make ``${hydra:…}`` mean this job's config, and give Hydra's part of it."""
+    hydra_config = HydraConfig.instance()
+    current = hydra_config.cfg
+    hydra_config.set_config(config)
+    try:
+        yield hydra_config.cfg
+    finally:
+        hydra_config.cfg = current
+
+
+def directory(config: DictConfig) -> Path:
+    """Return the output directory of a job, absolute.
+
+    Raises
+    ------
+    OmegaConfBaseException
+        If ``hydra.sweep.subdir`` does not resolve for this job.
+    """
+    with hydra_config_of(config):
+        sweep = str(OmegaConf.select(config, "hydra.sweep.dir"))
+        subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
+    return Path(os.path.abspath(os.path.join(sweep, subdir)))  # noqa: PTH100, PTH118
+
+
+def _in_job(function: TaskFunction, job: Job) -> Callable[[DictConfig], Any]:
+    """Wrap the user's function with what is to be done in the job, after the callbacks."""
+
+    @functools.wraps(function)
+    def wrapped(config: DictConfig) -> Any:
+        callback.ensure_open(HydraConfig.get(), config, job.directory)
+        try:
+            return function(config)
+        except SystemExit as request:
+            if not request.code:
+                return None
+            raise ExitRequested(request) from None
+
+    return wrapped

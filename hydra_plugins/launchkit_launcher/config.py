@@ -1,0 +1,78 @@
+"""The settings of each mode, and of the callback, as Hydra composes them.
+
+Every Hydra program on the machine imports this module at its start. Hydra 1.3 does so
+before the module is in `sys.modules`, where a dataclass would look up annotations that
+are strings: so there is no ``from __future__ import annotations`` here.
+"""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from hydra.core.config_store import ConfigStore
+
+LAUNCHER = "hydra_plugins.launchkit_launcher.launcher.LaunchkitLauncher"
+
+
+@dataclass
+class SweepConf:
+    """What the settings of every mode begin with."""
+
+    existing: str = "refuse"
+    """Where the directory holds a sweep already: ``refuse``, or ``set_aside`` (rename it)."""
+
+
+@dataclass
+class HereNoDoodadConf(SweepConf):
+    """One job after the other, in the launcher's own process."""
+
+    _target_: str = LAUNCHER
+    mode: str = "here_no_doodad"
+
+
+@dataclass
+class LocalConf(SweepConf):
+    """Each job in a process of its own on this machine."""
+
+    _target_: str = LAUNCHER
+    mode: str = "local"
+
+    n_jobs: Optional[int] = None  # noqa: UP045
+    """How many jobs run at a time; null for as many as the cores this process may use."""
+
+    start_method: str = "auto"
+    """``fork`` (shares all that is imported), ``spawn`` (a new interpreter), or ``auto``."""
+
+
+@dataclass
+class CallbackConf:
+    """The logger of each job."""
+
+    _target_: str = "launchkit.callback.LaunchkitCallback"
+
+    snapshot_mode: str = "last"
+    """What `save_itr_params` keeps: all, last, gap, gap_and_last or none."""
+
+    snapshot_gap: int = 1
+    """With ``gap`` and ``gap_and_last``: keep the iterations it divides."""
+
+    print_table: bool = True
+    """Whether each dumped row is also printed, as a table, and put in debug.log."""
+
+    log_tabular_only: bool = False
+    """Whether `logger.log` is silent, so that only rows are logged."""
+
+
+def register() -> None:
+    """Make the settings known to Hydra."""
+    store = ConfigStore.instance().store
+    for name, node in (("here_no_doodad", HereNoDoodadConf), ("local", LocalConf)):
+        store(group="hydra/launcher", name=f"launchkit_{name}", node=node, provider="launchkit")
+    store(
+        group="hydra/callbacks",
+        name="launchkit",
+        node={"launchkit": CallbackConf},
+        provider="launchkit",
+    )
+
+
+register()

@@ -1,0 +1,96 @@
+"""What code a sweep ran: the git state of the user's repository, once a sweep."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from launchkit import files
+from launchkit.sweep import Sweep
+
+GIT_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The state of a git repository.
+
+    Parameters
+    ----------
+    directory
+        Its top directory.
+    commit
+        The hash of the commit that is checked out; None before the first one.
+    branch
+        The branch; None where the head is detached.
+    dirty
+        Whether tracked files differ from the commit.
+    untracked
+        Files that git neither tracks nor ignores.
+    """
+
+    directory: str
+    commit: str | None
+    branch: str | None
+    dirty: bool
+    untracked: tuple[str, ...]
+
+
+def program_directory() -> Path:
+    """Return the directory of the user's program, or the current one without a program."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).resolve().parent if file else Path.cwd()
+
+
+def git_state(directory: Path) -> tuple[GitState, str] | None:
+    """Return the state of the repository that holds `directory`, and its binary diff.
+
+    None where there is no repository, or no git.
+    """
+    top = _git(directory, "rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    root = Path(top.strip())
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    branch = _git(root, "symbolic-ref", "--short", "--quiet", "HEAD")
+    diff = _git(root, "diff", "--binary", "HEAD") if commit else ""
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z") or ""
+    state = GitState(
+        directory=str(root),
+        commit=commit.strip() if commit else None,
+        branch=branch.strip() if branch else None,
+        dirty=bool(diff),
+        untracked=tuple(name for name in untracked.split("\0") if name),
+    )
+    return state, diff or ""
+
+
+def save(sweep: Sweep) -> None:
+    """Write the git state of the user's program below the sweep, unless it is there.
+
+    No repository is no error: the file then says null.
+    """
+    folder = sweep.own / "code"
+    if (folder / "git.json").exists():
+        return
+    folder.mkdir(exist_ok=True)
+    found = git_state(program_directory())
+    if found is not None and found[1]:
+        files.write_atomic(folder / "diff.patch", found[1], mode=0o600)
+    files.write_json(folder / "git.json", asdict(found[0]) if found else None, mode=0o600)
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            timeout=GIT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="backslashreplace") if done.returncode == 0 else None

@@ -1,0 +1,57 @@
+"""rlkit's record of the code in an experiment's directory: ``git_infos.txt`` and patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from launchkit import files
+from launchkit.code_snapshot import git_state, program_directory
+
+
+class GitInfo(NamedTuple):
+    """The state of a repository, under rlkit's names."""
+
+    directory: str
+    code_diff: str
+    code_diff_staged: str
+    commit_hash: str | None
+    branch_name: str | None
+
+
+def git_infos_of_program() -> list[GitInfo]:
+    """Return the state of the repository of the user's program; nothing without one."""
+    found = git_state(program_directory())
+    if found is None:
+        return []
+    state, diff = found
+    branch = state.branch or "[DETACHED]"
+    return [GitInfo(state.directory, diff, "", state.commit, branch)]
+
+
+def write_git_infos(directory: Path, git_infos: Sequence[GitInfo] | None = None) -> None:
+    """Write ``git_infos.txt``, and a patch for each repository that has a diff.
+
+    Parameters
+    ----------
+    directory
+        The experiment's directory.
+    git_infos
+        The repositories; by default that of the user's program.
+    """
+    infos = git_infos_of_program() if git_infos is None else git_infos
+    lines = []
+    for info in infos:
+        name = info.directory.strip("/").replace("/", "-")
+        for diff, ending in ((info.code_diff, ""), (info.code_diff_staged, "_staged")):
+            if diff:
+                files.write_atomic(directory / f"{name}{ending}.patch", diff)
+        lines += [
+            f"directory: {info.directory}",
+            f"git hash: {info.commit_hash}",
+            f"git branch name: {info.branch_name}",
+            "",
+        ]
+    if lines:
+        files.write_atomic(directory / "git_infos.txt", "\n".join(lines) + "\n")

@@ -1,0 +1,238 @@
+"""A sweep is a directory: all that is known of it is in files below it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launchkit import files, job
+from launchkit._version import __version__
+from launchkit.job import OWN_DIR, Attempt, Job, JobState
+
+
+EXISTING = ("refuse", "set_aside")
+
+
+class SweepError(RuntimeError):
+    """A sweep directory cannot be made, or is not one."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's directory.
+
+    Parameters
+    ----------
+    directory
+        The sweep's directory, absolute.
+    id
+        Unique among all sweeps.
+    mode
+        The mode its jobs run in.
+    settings
+        The mode's settings.
+    command
+        The command line that started it.
+    created
+        Seconds since the epoch.
+    """
+
+    directory: Path
+    id: str
+    mode: str
+    settings: Mapping[str, Any]
+    command: tuple[str, ...]
+    created: float
+    _jobs: list[Job] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def own(self) -> Path:
+        """The directory of launchkit's files about this sweep."""
+        return self.directory / OWN_DIR
+
+    @classmethod
+    def create(
+        cls, directory: Path, *, mode: str, settings: Mapping[str, Any], command: Iterable[str]
+    ) -> Sweep:
+        """Make a sweep in `directory`.
+
+        Raises
+        ------
+        SweepError
+            If a sweep is there already, or the directory cannot be written.
+        """
+        directory = Path(os.path.abspath(directory))  # noqa: PTH100 - links are kept as given
+        make_way(directory, "refuse")
+        created = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(created))
+        sweep = cls(
+            directory=directory,
+            id=f"{stamp}-{secrets.token_hex(3)}",
+            mode=mode,
+            settings=dict(settings),
+            command=tuple(command),
+            created=created,
+        )
+        content = {
+            "id": sweep.id,
+            "launchkit_version": __version__,
+            "mode": mode,
+            "settings": sweep.settings,
+            "command": list(sweep.command),
+            "created": created,
+        }
+        try:
+            sweep.own.mkdir(parents=True, exist_ok=True)
+            new = files.write_new(
+                sweep.own / "sweep.json", json.dumps(content, default=str) + "\n", mode=0o600
+            )
+        except OSError as error:
+            raise SweepError(
+                f"cannot write the sweep directory {directory}: {error.strerror}; "
+                "set hydra.sweep.dir (or base_log_dir) to a place with room that you may write to"
+            ) from error
+        if not new:
+            raise _already_there(directory)
+        return sweep
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Sweep:
+        """Open the sweep in `directory`.
+
+        Raises
+        ------
+        SweepError
+            If there is none, or its files cannot be read.
+        """
+        directory = Path(os.path.abspath(directory))  # noqa: PTH100
+        try:
+            content = json.loads((directory / OWN_DIR / "sweep.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise SweepError(
+                f"{directory} is not a sweep directory (no {OWN_DIR}/sweep.json in it)"
+            ) from None
+        except ValueError as error:
+            raise SweepError(f"{directory / OWN_DIR / 'sweep.json'} is damaged: {error}") from error
+        sweep = cls(
+            directory=directory,
+            id=content["id"],
+            mode=content["mode"],
+            settings=content["settings"],
+            command=tuple(content["command"]),
+            created=content["created"],
+        )
+        for line in files.read_json_lines(sweep.own / "jobs.jsonl"):
+            sweep._jobs.append(
+                Job(line["num"], tuple(line["overrides"]), sweep._absolute(line["directory"]))
+            )
+        return sweep
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs, by number."""
+        return tuple(self._jobs)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Add jobs to the sweep.
+
+        Raises
+        ------
+        SweepError
+            If two jobs share a directory, or one's directory already holds a run.
+        """
+        jobs = tuple(jobs)
+        taken = {known.directory: known for known in self._jobs}
+        for new in jobs:
+            if new.directory in taken:
+                raise SweepError(
+                    f"jobs {taken[new.directory].num} and {new.num} would both write to "
+                    f"{new.directory}; add ${{hydra.job.num}} to hydra.sweep.subdir"
+                )
+            taken[new.directory] = new
+            _refuse_used(new)
+        lines = "\n".join(
+            json.dumps(
+                {
+                    "num": new.num,
+                    "overrides": list(new.overrides),
+                    "directory": self._relative(new.directory),
+                },
+                ensure_ascii=False,
+            )
+            for new in jobs
+        )
+        if lines:
+            files.append_line(self.own / "jobs.jsonl", lines, mode=0o600)
+        self._jobs.extend(jobs)
+
+    def attempts(self) -> dict[int, Attempt]:
+        """Return where each job stands, by its number."""
+        return {known.num: job.read(known.directory) for known in self._jobs}
+
+    def select(self, *states: JobState) -> tuple[Job, ...]:
+        """Return the jobs that are in one of `states`."""
+        attempts = self.attempts()
+        return tuple(known for known in self._jobs if attempts[known.num].state in states)
+
+    def _relative(self, directory: Path) -> str:
+        relative = os.path.relpath(directory, self.directory)
+        beside = relative.count("..") <= 1
+        return relative if beside else str(directory)
+
+    def _absolute(self, directory: str) -> Path:
+        return Path(os.path.normpath(self.directory / directory))
+
+
+def make_way(directory: Path, existing: str) -> None:
+    """See to it that a sweep can be made in `directory`.
+
+    Parameters
+    ----------
+    directory
+        The directory of the new sweep.
+    existing
+        What to do with a sweep that is there: ``refuse`` to go on, or ``set_aside``: add a
+        number to the name of its directory.
+
+    Raises
+    ------
+    SweepError
+        If there is one and it is to stay, or cannot be renamed.
+    ValueError
+        If `existing` is neither.
+    """
+    if existing not in EXISTING:
+        raise ValueError(f"existing is {existing!r}; it must be one of {', '.join(EXISTING)}")
+    if not (directory / OWN_DIR / "sweep.json").exists():
+        return
+    if existing == "refuse":
+        raise _already_there(directory)
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}.{number}")).exists():
+        number += 1
+    try:
+        directory.rename(aside)
+    except OSError as error:
+        raise SweepError(f"cannot set aside {directory} as {aside}: {error.strerror}") from error
+
+
+def _already_there(directory: Path) -> SweepError:
+    return SweepError(
+        f"{directory} already holds a sweep; choose another hydra.sweep.dir, "
+        "or set hydra.launcher.existing=set_aside to rename the old one"
+    )
+
+
+def _refuse_used(new: Job) -> None:
+    for name in ("progress.csv", "variant.json", f"{OWN_DIR}/state.json"):
+        if (new.directory / name).exists():
+            raise SweepError(
+                f"{new.directory} already holds a run ({name}); job {new.num} would mix with it. "
+                "Choose another hydra.sweep.dir, or move the old run away"
+            )

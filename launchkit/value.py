@@ -1,0 +1,74 @@
+"""The return value of a job, kept in its directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+from launchkit import files
+from launchkit.job import Job
+
+log = logging.getLogger(__name__)
+
+
+def save(job: Job, value: Any) -> None:
+    """Keep what a job returned.
+
+    A value of JSON's own types goes to ``result.json``, any other to ``result.pkl``. One
+    that cannot be pickled does not make the job fail: its ``repr`` is kept, with a warning.
+    """
+    if _is_plain(value):
+        files.write_json(job.own / "result.json", value, mode=0o600)
+        return
+    try:
+        data = _pickle(value)
+    except Exception as error:  # a value's own __reduce__ may raise anything
+        log.warning(
+            "job %d returned a %s that cannot be pickled (%s); its repr is kept instead",
+            job.num,
+            type(value).__name__,
+            error,
+        )
+        files.write_json(job.own / "result.json", _repr(value), mode=0o600)
+        return
+    files.write_atomic(job.own / "result.pkl", data, mode=0o600)
+
+
+def load(job: Job) -> Any:
+    """Return what a completed job returned."""
+    try:
+        return json.loads((job.own / "result.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        import cloudpickle  # noqa: PLC0415 - slow to import, seldom needed
+
+        return cloudpickle.loads((job.own / "result.pkl").read_bytes())
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether JSON gives `value` back as it is."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return True
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list:
+        return all(_is_plain(item) for item in value)
+    if kind is dict:
+        return all(type(k) is str and _is_plain(v) for k, v in value.items())
+    return False
+
+
+def _pickle(value: Any) -> bytes:
+    import cloudpickle  # noqa: PLC0415 - slow to import, seldom needed
+
+    data: bytes = cloudpickle.dumps(value)
+    return data
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # a value's own __repr__ may raise anything
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
