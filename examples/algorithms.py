@@ -42,19 +42,21 @@ def run_episodes(
     """
     begun = [env.reset(seed=int(start))[0] for env, start in zip(envs, starts, strict=True)]
     observations = np.array(begun, dtype=np.float64)
-    steps: list[list[tuple[Array, Array, float]]] = [[] for _ in envs]
     alive = np.arange(len(envs))
+    trace: list[tuple[Array, Array, list[float], Any]] = []
     while len(alive):
         seen = observations[alive]
         actions = policy.act(params if params.ndim == 1 else params[alive], seen, rng)
-        going = np.ones(len(alive), dtype=bool)
-        for row, index in enumerate(alive):
-            after, reward, terminated, truncated, _ = envs[index].step(policy.to_env(actions[row]))
-            steps[index].append((seen[row], actions[row], float(reward)))
-            observations[index] = after
-            going[row] = not (terminated or truncated)
+        rewards, going = [], []
+        for index, command in zip(alive.tolist(), policy.to_env(actions), strict=True):
+            observations[index], reward, terminated, truncated, _ = envs[index].step(command)
+            rewards.append(float(reward))
+            going.append(not (terminated or truncated))
+        trace.append((seen, actions, rewards, alive))
         alive = alive[going]
-    return [Episode(*(np.array(column) for column in zip(*each, strict=True))) for each in steps]
+    columns = [np.concatenate(column) for column in zip(*trace, strict=True)]
+    owners = columns.pop()
+    return [Episode(*(column[owners == one] for column in columns)) for one in range(len(envs))]
 
 
 class Learner(Protocol):

@@ -1,5 +1,7 @@
 """A learner on a small control task, as a Hydra program: what a sweep is made for.
 
+::
+
     python examples/cartpole.py
     python examples/cartpole.py -m algorithm=cem,reinforce env=cartpole,pendulum \
         'seed=range(3)' algorithm.lr=0.01,0.1

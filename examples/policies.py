@@ -7,6 +7,7 @@ their gradient or pickle them without knowing what is inside.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -71,14 +72,12 @@ class Policy:
         """Return the log-probability (or density) of each action, shape (n,)."""
         raise NotImplementedError
 
-    def gradient(
-        self, params: Array, observations: Array, actions: Array, weights: Array
-    ) -> Array:
+    def gradient(self, params: Array, observations: Array, actions: Array, weights: Array) -> Array:
         """Return the gradient of the mean of `weights` times the log-likelihoods."""
         raise NotImplementedError
 
-    def to_env(self, action: Any) -> Any:
-        """Return the action in the environment's own terms."""
+    def to_env(self, actions: Array) -> Sequence[Any]:
+        """Return the actions in the environment's own terms."""
         raise NotImplementedError
 
     def _layers(self, params: Array) -> list[Array]:
@@ -106,9 +105,7 @@ class SoftmaxPolicy(Policy):
         _, logits = self.forward(params, observations)
         return _pick(_log_softmax(logits), actions)
 
-    def gradient(
-        self, params: Array, observations: Array, actions: Array, weights: Array
-    ) -> Array:
+    def gradient(self, params: Array, observations: Array, actions: Array, weights: Array) -> Array:
         """Return the gradient of the mean of `weights` times the log-likelihoods."""
         hidden, logits = self.forward(params, observations)
         slope = -np.exp(_log_softmax(logits))
@@ -116,9 +113,9 @@ class SoftmaxPolicy(Policy):
         slope *= weights[:, None] / len(weights)
         return self.backward(params, observations, hidden, slope)
 
-    def to_env(self, action: Any) -> int:
-        """Return the number of the action as an int."""
-        return int(action)
+    def to_env(self, actions: Array) -> Sequence[Any]:
+        """Return the numbers of the actions as ints."""
+        return [int(action) for action in actions]
 
 
 class GaussianPolicy(Policy):
@@ -150,9 +147,7 @@ class GaussianPolicy(Policy):
         density = -0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi)
         return np.asarray(density.sum(axis=1))
 
-    def gradient(
-        self, params: Array, observations: Array, actions: Array, weights: Array
-    ) -> Array:
+    def gradient(self, params: Array, observations: Array, actions: Array, weights: Array) -> Array:
         """Return the gradient of the mean of `weights` times the log-likelihoods."""
         hidden, mean = self.forward(params, observations)
         std = np.exp(params[-self.extras :])
@@ -161,9 +156,9 @@ class GaussianPolicy(Policy):
         network = self.backward(params, observations, hidden, share * z / std)
         return np.concatenate([network, (share * (z**2 - 1.0)).sum(axis=0)])
 
-    def to_env(self, action: Any) -> Any:
-        """Return the action scaled and clipped to the environment's range."""
-        return np.clip(action * self.high, -self.high, self.high).astype(np.float32)
+    def to_env(self, actions: Array) -> Sequence[Any]:
+        """Return the actions scaled and clipped to the environment's range."""
+        return list((np.clip(actions, -1.0, 1.0) * self.high).astype(np.float32))
 
 
 def policy_for(env: gymnasium.Env[Any, Any], scale: list[float], hidden: int) -> Policy:

@@ -1,5 +1,7 @@
 """The README's experiment as a Hydra program: descend a valley with noisy gradients.
 
+::
+
     python examples/train.py
     python examples/train.py -m hyperparam1=something,other hyperparam2=1,2,3
 """

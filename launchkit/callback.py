@@ -53,7 +53,7 @@ class LaunchkitCallback(Callback):
         del kwargs
         directory = Path(config.hydra.runtime.output_dir)
         self._record = JobRecord.begin(config.hydra, directory)
-        task_config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        task_config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         open_job(config.hydra, task_config, directory, **self._settings)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -74,9 +74,7 @@ def ensure_open(hydra_config: Any, task_config: DictConfig, directory: Path) -> 
         open_job(hydra_config, task_config, directory)
 
 
-def open_job(
-    hydra_config: Any, task_config: DictConfig, directory: Path, **settings: Any
-) -> None:
+def open_job(hydra_config: Any, task_config: DictConfig, directory: Path, **settings: Any) -> None:
     """Write a job's ``variant.json`` and open the logger in its directory.
 
     Parameters

@@ -72,6 +72,6 @@ def _open_text(path: Path) -> TextIO:
 
 
 def _text_stream(fd: int) -> TextIO:
-    return open(  # noqa: PTH123, SIM115 - it lives as long as the process
+    return open(
         fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -11,6 +12,12 @@ from launchkit import files
 from launchkit.sweep import Sweep
 
 GIT_TIMEOUT_S = 20.0
+
+DIFF = (
+    *("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--src-prefix=a/", "--dst-prefix=b/"),
+)
+"""A diff that `git apply` takes, whatever the user has configured for reading diffs."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ def program_directory() -> Path:
 def git_state(directory: Path) -> tuple[GitState, str] | None:
     """Return the state of the repository that holds `directory`, and its binary diff.
 
-    None where there is no repository, or no git.
+    None where there is no repository, or no git. Bytes of the diff that are not UTF-8 are
+    lone surrogates in it; `encode_diff` gives them back.
     """
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top is None:
@@ -56,7 +64,9 @@ def git_state(directory: Path) -> tuple[GitState, str] | None:
     root = Path(top.strip())
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     branch = _git(root, "symbolic-ref", "--short", "--quiet", "HEAD")
-    diff = _git(root, "diff", "--binary", "HEAD") if commit else ""
+    # Before the first commit, the difference is from nothing at all.
+    base = "HEAD" if commit else (_git(root, "hash-object", "-t", "tree", os.devnull) or "").strip()
+    diff = _git(root, *DIFF, base)
     untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z") or ""
     state = GitState(
         directory=str(root),
@@ -66,6 +76,11 @@ def git_state(directory: Path) -> tuple[GitState, str] | None:
         untracked=tuple(name for name in untracked.split("\0") if name),
     )
     return state, diff or ""
+
+
+def encode_diff(diff: str) -> bytes:
+    """Return a diff as the bytes that git gave."""
+    return diff.encode("utf-8", errors="surrogateescape")
 
 
 def save(sweep: Sweep) -> None:
@@ -79,7 +94,7 @@ def save(sweep: Sweep) -> None:
     folder.mkdir(exist_ok=True)
     found = git_state(program_directory())
     if found is not None and found[1]:
-        files.write_atomic(folder / "diff.patch", found[1], mode=0o600)
+        files.write_atomic(folder / "diff.patch", encode_diff(found[1]), mode=0o600)
     files.write_json(folder / "git.json", asdict(found[0]) if found else None, mode=0o600)
 
 
@@ -93,4 +108,4 @@ def _git(directory: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode(errors="backslashreplace") if done.returncode == 0 else None
+    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else None

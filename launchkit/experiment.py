@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime
+import logging
 import os
+import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +18,11 @@ from typing import Any
 from launchkit import files
 from launchkit.job import Job
 from launchkit.logging import logger
-from launchkit.logging.variant import write_variant
+from launchkit.logging.variant import encode, read_variant, write_variant
 
 SEED_BELOW = 100_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class FunctionTask:
         Without it, no GPU is visible to the function.
     script_name
         The program that started it.
+    exp_prefix, base_log_dir
+        What the directories are named after, for ``experiment.pkl``.
     """
 
     function: Callable[..., Any]
@@ -77,6 +83,8 @@ class FunctionTask:
     unpack_variant: bool
     use_gpu: bool
     script_name: str
+    exp_prefix: str
+    base_log_dir: str | None
 
     def run(self, job: Job) -> Any:
         """Set up logger, seed and GPU, and call the function."""
@@ -84,13 +92,25 @@ class FunctionTask:
         variant = copy.deepcopy(dict(experiment.variant))
         variant["exp_id"] = experiment.exp_id
         variant["seed"] = experiment.seed
-        open_logger(job.directory, variant, self.settings, self.script_name)
-        set_seed(experiment.seed)
-        if self.unpack_variant:
-            del variant["exp_id"]
-            if "seed" not in experiment.variant:
-                del variant["seed"]
+        open_logger(job.directory, job.directory.name, variant, self.settings, self.script_name)
         try:
+            save_call(
+                variant=variant,
+                exp_id=experiment.exp_id,
+                seed=experiment.seed,
+                use_gpu=self.use_gpu,
+                exp_prefix=self.exp_prefix,
+                snapshot_mode=self.settings.snapshot_mode,
+                snapshot_gap=self.settings.snapshot_gap,
+                git_infos=None,
+                script_name=self.script_name,
+                base_log_dir=self.base_log_dir,
+            )
+            set_seed(experiment.seed)
+            if self.unpack_variant:
+                del variant["exp_id"]
+                if "seed" not in experiment.variant:
+                    del variant["seed"]
             with gpu_visible(self.use_gpu):
                 return self.function(**variant) if self.unpack_variant else self.function(variant)
         finally:
@@ -99,25 +119,60 @@ class FunctionTask:
 
 def open_logger(
     directory: Path,
+    exp_name: str,
     variant: Mapping[str, Any] | None,
     settings: LoggerSettings,
     script_name: str,
     variant_file: str = "variant.json",
 ) -> None:
-    """Write what an experiment is into its directory and open the logger there."""
+    """Write what an experiment is into its directory and open the logger there.
+
+    The variant of a run that is there already is kept: its rows were made with it.
+    """
+    path = directory / variant_file
+    known = read_variant(path)
+    now = {"exp_name": exp_name, **(variant or {}), **_only_name(known)}
     logger.open(
         directory,
-        exp_name=directory.name,
+        exp_name=str(now["exp_name"]),
         snapshot_mode=settings.snapshot_mode,
         snapshot_gap=settings.snapshot_gap,
         log_tabular_only=settings.log_tabular_only,
         text_file=settings.text_file,
         tabular_file=settings.tabular_file,
     )
-    if variant is not None:
-        write_variant(directory / variant_file, {"exp_name": directory.name, **variant})
+    if known is not None:
+        _warn_of_changes(path, known, now)
+    elif variant is not None:
+        write_variant(path, now)
     if script_name:
         files.write_atomic(directory / "script_name.txt", script_name)
+
+
+def _only_name(known: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"exp_name": known["exp_name"]} if known and known.get("exp_name") else {}
+
+
+def _warn_of_changes(path: Path, known: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    encoded = encode(now)
+    changed = sorted(key for key in known if key in encoded and encoded[key] != known[key])
+    if changed:
+        log.warning("%s keeps the variant of the first start; now different: %s", path, changed)
+
+
+def save_call(**kwargs: Any) -> None:
+    """Write what was called to ``experiment.pkl``, under rlkit's name for it.
+
+    Parameters
+    ----------
+    **kwargs
+        The arguments of `run_experiment_here`. Where they cannot be pickled there is a
+        warning and no file: the run does not depend on it.
+    """
+    try:
+        logger.save_extra_data({"run_experiment_here_kwargs": kwargs}, "experiment.pkl")
+    except (pickle.PicklingError, ImportError) as error:
+        log.warning("what was called is not kept: %s", error)
 
 
 def set_seed(seed: int) -> None:
@@ -178,11 +233,12 @@ def create_log_dir(
     parent = Path(base_log_dir if base_log_dir is not None else "data").absolute()
     if include_exp_prefix_sub_dir:
         parent /= exp_prefix.replace("_", "-")
-    parent.mkdir(parents=True, exist_ok=True)
-    name = create_exp_name(exp_prefix, exp_id=exp_id, seed=seed)
+    # A prefix may hold slashes.
+    wanted = parent / create_exp_name(exp_prefix, exp_id=exp_id, seed=seed)
+    wanted.parent.mkdir(parents=True, exist_ok=True)
     attempt = 1
     while True:
-        directory = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        directory = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}-{attempt}")
         try:
             directory.mkdir()
         except FileExistsError:

@@ -90,11 +90,9 @@ def encode(text: str) -> bytes:
 
 def read_json_lines(path: PathLike) -> Iterator[Any]:
     """Yield the value of every whole line; a line torn by a dead writer is left out."""
-    try:
-        stream = Path(path).open(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    if not os.path.exists(path):  # noqa: PTH110
         return
-    with stream:
+    with Path(path).open(encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:
                 value = json.loads(line)

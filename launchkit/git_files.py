@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launchkit import files
-from launchkit.code_snapshot import git_state, program_directory
+from launchkit.code_snapshot import encode_diff, git_state, program_directory
 
 
 class GitInfo(NamedTuple):
@@ -46,7 +46,7 @@ def write_git_infos(directory: Path, git_infos: Sequence[GitInfo] | None = None)
         name = info.directory.strip("/").replace("/", "-")
         for diff, ending in ((info.code_diff, ""), (info.code_diff_staged, "_staged")):
             if diff:
-                files.write_atomic(directory / f"{name}{ending}.patch", diff)
+                files.write_atomic(directory / f"{name}{ending}.patch", encode_diff(diff))
         lines += [
             f"directory: {info.directory}",
             f"git hash: {info.commit_hash}",

@@ -7,6 +7,7 @@ others. Each change replaces ``.launchkit/state.json`` atomically and adds a lin
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -192,8 +193,10 @@ def beat(job: Job) -> None:
     path = job.own / "heartbeat"
     try:
         os.utime(path)
-    except FileNotFoundError:
-        path.touch(0o600)
+    except OSError:
+        # A job that has not made its directory yet, or lost it, costs nobody else anything.
+        with contextlib.suppress(OSError):
+            path.touch(0o600)
 
 
 def last_sign(job: Job) -> float | None:

@@ -52,6 +52,8 @@ class JobRecord:
         result = job_return._return_value
         if job_return.status is JobStatus.COMPLETED:
             complete(self._job, result)
+        elif isinstance(result, SystemExit) and not result.code:
+            complete(self._job, None)
         else:
             with contextlib.redirect_stderr(self._log()):
                 fail(self._job, result)

@@ -9,7 +9,7 @@ import datetime
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,14 @@ from launchkit.experiment import (
     LoggerSettings,
     create_exp_name,
     create_log_dir,
-    gpu_visible,
-    open_logger,
     set_seed,
 )
-from launchkit.git_files import GitInfo, write_git_infos
 from launchkit.job import Job
 from launchkit.logging import logger
 from launchkit.modes import registry
 from launchkit.progress import Progress
-from launchkit.sweep import Sweep
+from launchkit.single import reset_execution_environment, run_experiment_here, setup_logger
+from launchkit.sweep import Sweep, SweepError
 from launchkit.sweeper import grid_of
 
 __all__ = [
@@ -152,13 +150,17 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     ValueError
         If the mode is unknown, cannot honour a parameter, or a value is wrong; nothing
         has run then.
+    SweepError
+        If `base_log_dir` cannot be written; nothing has run then.
     ExperimentsFailed
         After all jobs have ended, if one did not complete.
     """
-    _refuse_what_the_mode_cannot_do(mode, locals())
+    given = dict(locals())
     driver = registry.create(mode, {})
-    settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)
+    _refuse_what_the_mode_cannot_do(mode, given)
+    _refuse_wrong_types(method_call, seed, variant)
     logger.check_snapshot_settings(snapshot_mode, snapshot_gap)
+    settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)
     variants = grid_of(variant or {})
     prefix = exp_prefix
     if prepend_date_to_exp_prefix:
@@ -167,15 +169,21 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         num: Experiment(chosen, _seed(seed, chosen), exp_id + num)
         for num, chosen in enumerate(variants)
     }
+    directories = _make_directories(prefix, experiments.values(), base_log_dir)
     jobs = [
-        Job(
-            num,
-            _as_overrides(experiment.variant),
-            Path(create_log_dir(prefix, experiment.exp_id, experiment.seed, base_log_dir)),
-        )
-        for num, experiment in experiments.items()
+        Job(num, _as_overrides(variant or {}, experiment.variant), directory)
+        for (num, experiment), directory in zip(experiments.items(), directories, strict=True)
     ]
-    task = FunctionTask(method_call, experiments, settings, unpack_variant, use_gpu, sys.argv[0])
+    task = FunctionTask(
+        method_call,
+        experiments,
+        settings,
+        unpack_variant,
+        use_gpu,
+        script_name=sys.argv[0],
+        exp_prefix=prefix,
+        base_log_dir=None if base_log_dir is None else os.fspath(base_log_dir),
+    )
     sweep = Sweep.create(
         _sweep_directory(jobs[0].directory.parent, prefix),
         mode=mode,
@@ -196,15 +204,44 @@ def _refuse_what_the_mode_cannot_do(mode: str, given: Mapping[str, Any]) -> None
             raise ValueError(f"mode {mode!r} cannot honour {name}={given[name]!r}{where}")
 
 
+def _refuse_wrong_types(method_call: Any, seed: int | None, variant: Any) -> None:
+    if not callable(method_call):
+        raise ValueError(f"method_call is {method_call!r}; it must be a function")
+    if variant is not None and not isinstance(variant, Mapping):
+        raise ValueError(f"variant is {variant!r}; it must be a dict of hyperparameters")
+    if seed is not None and isinstance((variant or {}).get("seed"), list):
+        raise ValueError(f"seed={seed!r} would take the place of the seeds that variant sweeps")
+
+
+def _make_directories(
+    prefix: str, experiments: Iterable[Experiment], base_log_dir: str | os.PathLike[str] | None
+) -> list[Path]:
+    """Make a directory for each experiment, or none if that cannot be done."""
+    made: list[Path] = []
+    try:
+        for experiment in experiments:
+            where = create_log_dir(prefix, experiment.exp_id, experiment.seed, base_log_dir)
+            made.append(Path(where))
+    except OSError as error:
+        for directory in made:
+            directory.rmdir()
+        raise SweepError(
+            f"cannot make {error.filename}: {error.strerror}; "
+            "set base_log_dir to a place with room that you may write to"
+        ) from error
+    return made
+
+
 def _seed(seed: int | None, variant: Mapping[str, Any]) -> int:
     if seed is None:
         seed = variant.get("seed")
     return random.randrange(SEED_BELOW) if seed is None else int(seed)
 
 
-def _as_overrides(variant: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a variant in the words of a sweep's tables."""
-    return tuple(f"{name}={value}" for name, value in variant.items())
+def _as_overrides(variant: Mapping[str, Any], chosen: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what was chosen for the swept names, in the words of a sweep's tables."""
+    swept = (name for name, values in variant.items() if isinstance(values, list))
+    return tuple(f"{name}={chosen[name]}" for name in swept if name in chosen)
 
 
 def _sweep_directory(parent: Path, prefix: str) -> Path:
@@ -216,111 +253,3 @@ def _sweep_directory(parent: Path, prefix: str) -> Path:
         if not (parent / name).exists():
             return parent / name
         number += 1
-
-
-def run_experiment_here(
-    experiment_function: Callable[..., Any],
-    variant: Mapping[str, Any] | None = None,
-    exp_id: int = 0,
-    seed: int | None = None,
-    use_gpu: bool = True,
-    exp_prefix: str = "default",
-    snapshot_mode: str = "last",
-    snapshot_gap: int = 1,
-    git_infos: list[GitInfo] | None = None,
-    script_name: str | None = None,
-    base_log_dir: str | os.PathLike[str] | None = None,
-    force_randomize_seed: bool = False,
-    log_dir: str | os.PathLike[str] | None = None,
-    unpack_variant: bool = False,
-    **setup_logger_kwargs: Any,
-) -> Any:
-    """Run one experiment in this process, and return what the function returns.
-
-    Nothing is swept: a list in the variant is a value. The parameters are those of
-    `run_experiment` and `setup_logger`.
-
-    Parameters
-    ----------
-    force_randomize_seed
-        Whether a random seed is taken even where one is given.
-    """
-    variant = dict(variant or {})
-    if force_randomize_seed or seed is None:
-        seed = random.randrange(SEED_BELOW)
-    seen = {**variant, "exp_id": exp_id, "seed": seed}
-    reset_execution_environment()
-    setup_logger(
-        exp_prefix=exp_prefix,
-        variant=seen,
-        snapshot_mode=snapshot_mode,
-        snapshot_gap=snapshot_gap,
-        log_dir=log_dir,
-        git_infos=git_infos,
-        script_name=script_name,
-        exp_id=exp_id,
-        seed=seed,
-        base_log_dir=base_log_dir,
-        **setup_logger_kwargs,
-    )
-    set_seed(seed)
-    with gpu_visible(use_gpu):
-        return experiment_function(**variant) if unpack_variant else experiment_function(seen)
-
-
-def setup_logger(
-    exp_prefix: str = "default",
-    variant: Mapping[str, Any] | None = None,
-    text_log_file: str = "debug.log",
-    variant_log_file: str = "variant.json",
-    tabular_log_file: str = "progress.csv",
-    snapshot_mode: str = "last",
-    snapshot_gap: int = 1,
-    log_tabular_only: bool = False,
-    log_dir: str | os.PathLike[str] | None = None,
-    git_infos: list[GitInfo] | None = None,
-    script_name: str | None = None,
-    **create_log_dir_kwargs: Any,
-) -> str:
-    """Open the logger in a directory of one experiment, and return the directory.
-
-    A given `log_dir` that holds a run is continued: its ``progress.csv`` goes on.
-
-    Parameters
-    ----------
-    exp_prefix
-        What the directory's name begins with.
-    variant
-        What is written to `variant_log_file`, with a unique ``exp_name`` where it has none.
-    text_log_file, variant_log_file, tabular_log_file
-        The names of the files.
-    snapshot_mode, snapshot_gap, log_tabular_only
-        The logger's settings.
-    log_dir
-        The directory; by default one that `create_log_dir` makes.
-    git_infos
-        Repositories to record; by default that of the user's program.
-    script_name
-        The program that started it, for ``script_name.txt``.
-    **create_log_dir_kwargs
-        `exp_id`, `seed`, `base_log_dir`, `include_exp_prefix_sub_dir`.
-    """
-    if log_dir is None:
-        log_dir = create_log_dir(exp_prefix, **create_log_dir_kwargs)
-    directory = Path(log_dir).absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    settings = LoggerSettings(
-        snapshot_mode=snapshot_mode,
-        snapshot_gap=snapshot_gap,
-        log_tabular_only=log_tabular_only,
-        text_file=text_log_file,
-        tabular_file=tabular_log_file,
-    )
-    open_logger(directory, variant, settings, script_name or "", variant_log_file)
-    write_git_infos(directory, git_infos)
-    return str(log_dir)
-
-
-def reset_execution_environment() -> None:
-    """Forget the experiment before: close the logger's files and its settings."""
-    logger.reset()

@@ -67,9 +67,9 @@ def load(sweep: Sweep) -> Task:
     try:
         line, _, data = path.read_bytes().partition(b"\n")
         header = json.loads(line)
-    except (OSError, ValueError) as error:
+        _check(header, sweep, data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
-    _check(header, sweep, data)
     sys.path[:] = [*sys.path, *(entry for entry in header["path"] if entry not in sys.path)]
     if os.path.isdir(header["cwd"]):  # noqa: PTH112
         os.chdir(header["cwd"])
@@ -81,7 +81,9 @@ def load(sweep: Sweep) -> Task:
 
 def _check(header: dict[str, Any], sweep: Sweep, data: bytes) -> None:
     if header["sweep"] != sweep.id:
-        raise PayloadError(f"the payload is of sweep {header['sweep']}, not of {sweep.id}")
+        raise PayloadError(
+            f"the payload is of sweep {header['sweep']}, not of {sweep.id}; start the sweep again"
+        )
     written, here = header["python"].split(".")[:2], platform.python_version().split(".")[:2]
     if written != here:
         raise PayloadError(

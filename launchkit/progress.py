@@ -114,7 +114,7 @@ def summary(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> str:
             [str(job.num)]
             + [values.get(key, "-") for key in keys]
             + [str(attempt.state), _time(attempt)]
-            + [metrics[job.num].get(name, "-") for name in names]
+            + [_number(metrics[job.num].get(name, "-")) for name in names]
         )
     table = format_table(rows, ["job", *keys, "state", "time", *names])
     rest = len(jobs) - len(shown)
@@ -183,3 +183,11 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def _number(cell: str) -> str:
+    """Return a number in a table's few digits, and any other cell as it is."""
+    try:
+        return f"{float(cell):.4g}"
+    except ValueError:
+        return cell

@@ -82,6 +82,10 @@ def run(
             attempts.update(_cancel(mode, waiting, progress))
             progress.finish()
             raise Interrupted from None
+        except BaseException:
+            # Whatever it is, no job may run on with nobody to look after it.
+            mode.cancel(waiting, GRACE_S)
+            raise
     mode.fetch(sweep, jobs)
     progress.finish()
     return [Outcome(job, attempts[job.num]) for job in jobs]

@@ -15,7 +15,6 @@ from launchkit import files, job
 from launchkit._version import __version__
 from launchkit.job import OWN_DIR, Attempt, Job, JobState
 
-
 EXISTING = ("refuse", "set_aside")
 
 
@@ -118,15 +117,18 @@ class Sweep:
                 f"{directory} is not a sweep directory (no {OWN_DIR}/sweep.json in it)"
             ) from None
         except ValueError as error:
-            raise SweepError(f"{directory / OWN_DIR / 'sweep.json'} is damaged: {error}") from error
-        sweep = cls(
-            directory=directory,
-            id=content["id"],
-            mode=content["mode"],
-            settings=content["settings"],
-            command=tuple(content["command"]),
-            created=content["created"],
-        )
+            raise _damaged(directory, error) from error
+        try:
+            sweep = cls(
+                directory=directory,
+                id=content["id"],
+                mode=content["mode"],
+                settings=content["settings"],
+                command=tuple(content["command"]),
+                created=content["created"],
+            )
+        except (KeyError, TypeError) as error:
+            raise _damaged(directory, error) from error
         for line in files.read_json_lines(sweep.own / "jobs.jsonl"):
             sweep._jobs.append(
                 Job(line["num"], tuple(line["overrides"]), sweep._absolute(line["directory"]))
@@ -182,7 +184,7 @@ class Sweep:
 
     def _relative(self, directory: Path) -> str:
         relative = os.path.relpath(directory, self.directory)
-        beside = relative.count("..") <= 1
+        beside = Path(relative).parts.count("..") <= 1
         return relative if beside else str(directory)
 
     def _absolute(self, directory: str) -> Path:
@@ -220,6 +222,10 @@ def make_way(directory: Path, existing: str) -> None:
         directory.rename(aside)
     except OSError as error:
         raise SweepError(f"cannot set aside {directory} as {aside}: {error.strerror}") from error
+
+
+def _damaged(directory: Path, error: Exception) -> SweepError:
+    return SweepError(f"{directory / OWN_DIR / 'sweep.json'} is damaged: {error!r}")
 
 
 def _already_there(directory: Path) -> SweepError:

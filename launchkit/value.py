@@ -19,8 +19,9 @@ def save(job: Job, value: Any) -> None:
     A value of JSON's own types goes to ``result.json``, any other to ``result.pkl``. One
     that cannot be pickled does not make the job fail: its ``repr`` is kept, with a warning.
     """
-    if _is_plain(value):
-        files.write_json(job.own / "result.json", value, mode=0o600)
+    text = _as_json(value)
+    if text is not None:
+        files.write_atomic(job.own / "result.json", text, mode=0o600)
         return
     try:
         data = _pickle(value)
@@ -44,6 +45,15 @@ def load(job: Job) -> Any:
         import cloudpickle  # noqa: PLC0415 - slow to import, seldom needed
 
         return cloudpickle.loads((job.own / "result.pkl").read_bytes())
+
+
+def _as_json(value: Any) -> str | None:
+    """Return a plain value as JSON; None where JSON would not give it back as it is."""
+    try:
+        return json.dumps(value, ensure_ascii=False) + "\n" if _is_plain(value) else None
+    except (RecursionError, ValueError):
+        # A list within itself; an integer with more digits than Python puts into text.
+        return None
 
 
 def _is_plain(value: Any) -> bool:

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from launchkit import runner
-from launchkit.job import Job
-from launchkit.modes import registry
-from launchkit.payload import PayloadError
-from launchkit.progress import Progress
-from launchkit.sweep import Sweep, SweepError, make_way
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.launchkit_launcher._compose import with_recipes
 from hydra_plugins.launchkit_launcher._returns import LaunchkitJobReturn, LaunchRefused
 from hydra_plugins.launchkit_launcher._task import HydraTask, directory
+from launchkit import runner
+from launchkit.job import Job
+from launchkit.modes import registry
+from launchkit.payload import PayloadError
+from launchkit.progress import Progress
+from launchkit.sweep import Sweep, SweepError, make_way
 
 
 class Multirun:

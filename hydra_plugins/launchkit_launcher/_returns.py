@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 from hydra import version
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
 from hydra.errors import CompactHydraException
-from launchkit.job import JobState
-from launchkit.runner import Outcome
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hydra_plugins.launchkit_launcher._task import FAILURE_FILE, HydraTask, hydra_config_of
+from hydra_plugins.launchkit_launcher._task import FAILURE_FILE, HydraTask
+from launchkit.job import JobState
+from launchkit.runner import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class LaunchkitJobReturn(JobReturn):
         self.task_name = JobRuntime.instance().get("name")
         self._held_back = False
 
-    @property
+    @property  # type: ignore[misc]  # nobody sets it
     def return_value(self) -> Any:
         """What the job returned.
 
@@ -106,31 +105,32 @@ class LaunchkitJobReturn(JobReturn):
         config = self._task.config(self._outcome.job.num)
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(self._outcome.job.directory)
-        with hydra_config_of(config) as hydra_config:
-            hydra_config = copy.deepcopy(hydra_config)
+        hydra_config = OmegaConf.masked_copy(config, "hydra")
+        # The user's config is out of sight, and Hydra's may still refer to it.
+        hydra_config.hydra._set_parent(copy.deepcopy(config))
         with read_write(config), open_dict(config):
             del config["hydra"]
         return config, hydra_config
 
     @property
-    def cfg(self) -> DictConfig:
+    def cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
         """The user's config."""
         return self._configs[0]
 
     @property
-    def hydra_cfg(self) -> DictConfig:
+    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
         """Hydra's config."""
         return self._configs[1]
 
     @property
-    def overrides(self) -> Sequence[str]:
+    def overrides(self) -> list[str]:  # type: ignore[override]  # made when asked for
         """The job's overrides, without those of Hydra's own config."""
-        return OmegaConf.to_container(self.hydra_cfg.hydra.overrides.task)
+        return list(self.hydra_cfg.hydra.overrides.task)
 
     @property
-    def working_dir(self) -> str:
+    def working_dir(self) -> str:  # type: ignore[override]  # made when asked for
         """Where the function ran: in the job's directory, or where the launcher runs."""
         chdir = self.hydra_cfg.hydra.job.chdir
         if chdir is None:
             chdir = not version.base_at_least("1.2")
-        return str(self._outcome.job.directory) if chdir else os.getcwd()
+        return str(self._outcome.job.directory) if chdir else str(Path.cwd())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from launchkit import callback, files
-from launchkit.job import Job
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.launchkit_launcher._compose import Recipe
+from launchkit import callback, files
+from launchkit.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,10 @@ class HydraTask:
     """
 
     def __init__(
-        self, task_function: TaskFunction, hydra_context: HydraContext, recipes: Mapping[int, Recipe]
+        self,
+        task_function: TaskFunction,
+        hydra_context: HydraContext,
+        recipes: Mapping[int, Recipe],
     ) -> None:
         self._task_function = task_function
         self._context = hydra_context
@@ -83,7 +85,8 @@ class HydraTask:
         """Pickle what another process needs: Hydra's singletons and resolvers as well."""
         return {
             "task_function": self._task_function,
-            "callbacks": self._context.callbacks,
+            # With Hydra 1.4 also what configs may instantiate.
+            "context": {k: v for k, v in vars(self._context).items() if k != "config_loader"},
             "recipes": self._recipes,
             "singletons": Singleton.get_state(),
         }
@@ -93,7 +96,7 @@ class HydraTask:
         Singleton.set_state(state["singletons"])
         self.__init__(  # type: ignore[misc]  # the same object, in another process
             state["task_function"],
-            HydraContext(config_loader=None, callbacks=state["callbacks"]),  # type: ignore[arg-type]  # a job composes nothing
+            HydraContext(config_loader=None, **state["context"]),  # type: ignore[arg-type]  # a job composes nothing
             state["recipes"],
         )
 
@@ -110,18 +113,6 @@ def _keep_failure(job: Job, done: JobReturn) -> None:
     files.write_atomic(job.own / FAILURE_FILE, data, mode=0o600)
 
 
-@contextlib.contextmanager
-def hydra_config_of(config: DictConfig) -> Iterator[DictConfig]:
-    """Make ``${hydra:…}`` mean this job's config, and give Hydra's part of it."""
-    hydra_config = HydraConfig.instance()
-    current = hydra_config.cfg
-    hydra_config.set_config(config)
-    try:
-        yield hydra_config.cfg
-    finally:
-        hydra_config.cfg = current
-
-
 def directory(config: DictConfig) -> Path:
     """Return the output directory of a job, absolute.
 
@@ -130,9 +121,15 @@ def directory(config: DictConfig) -> Path:
     OmegaConfBaseException
         If ``hydra.sweep.subdir`` does not resolve for this job.
     """
-    with hydra_config_of(config):
+    hydra_config = HydraConfig.instance()
+    current = hydra_config.cfg
+    # What ``${hydra:…}`` looks into. Not by `set_config`, which copies all of it.
+    hydra_config.cfg = config  # type: ignore[assignment]  # as Hydra itself does
+    try:
         sweep = str(OmegaConf.select(config, "hydra.sweep.dir"))
         subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
+    finally:
+        hydra_config.cfg = current
     return Path(os.path.abspath(os.path.join(sweep, subdir)))  # noqa: PTH100, PTH118
 
 

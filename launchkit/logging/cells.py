@@ -21,15 +21,15 @@ reader gives up, is cut off there.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any
+
+from launchkit.logging.warn import warn
 
 MISSING = "nan"
 
 _LONGEST = 100_000
 
-_log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
@@ -101,6 +101,4 @@ def _warn_once(kind: type) -> None:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name not in _warned:
         _warned.add(name)
-        _log.warning(
-            "a metric of type %s is no number: its text is written, and plots show 0", name
-        )
+        warn("a metric of type %s is no number: its text is written, and plots show 0", name)

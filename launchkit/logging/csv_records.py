@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import IO
 
 from launchkit.logging.cells import MISSING
@@ -17,7 +16,6 @@ _BOM = b"\xef\xbb\xbf"
 _MISSING = MISSING.encode()
 
 
-@dataclass
 class Found:
     """What an existing file holds.
 
@@ -29,15 +27,21 @@ class Found:
         How its lines end.
     whole
         The bytes up to the end of the last whole record; what follows is torn.
+    repeats
+        Whether the header stands in mid-file too, as after a restart of the old logger.
     sound
         Whether all of these bytes are as we would have written them. They are not
         with a header in mid-file, rows of another length, empty cells or a BOM.
     """
 
-    header: list[bytes] = field(default_factory=list)
-    line_end: bytes = b"\n"
-    whole: int = 0
-    sound: bool = True
+    def __init__(
+        self, header: list[bytes] | None = None, line_end: bytes = b"\n", whole: int = 0
+    ) -> None:
+        self.header = header or []
+        self.line_end = line_end
+        self.whole = whole
+        self.repeats = False
+        self.sound = True
 
     @property
     def columns(self) -> list[str]:
@@ -56,7 +60,8 @@ def inspect(stream: IO[bytes]) -> Found:
         elif len(cells) != len(found.header):
             found.sound, ragged_at = False, found.whole
         else:
-            found.sound &= cells != found.header and b"" not in cells
+            found.repeats |= cells == found.header
+            found.sound &= not found.repeats and b"" not in cells
             ragged_at = None
         found.whole += len(record)
     if not found.header:
@@ -71,17 +76,19 @@ def copy_rows(stream: IO[bytes], out: IO[bytes], found: Found, width: int) -> No
 
     Rows that repeat the header are left out; so are cells beyond the last column.
     """
-    offset = 0
+    offset, below_header = 0, False
     for record in records(stream):
         offset += len(record)
+        cells = split(record.removeprefix(_BOM))
         if offset > found.whole:
             return
-        cells = split(record.removeprefix(_BOM))
-        if cells in (found.header, [b""]):
+        if cells == [b""] or (below_header and found.repeats and cells == found.header):
             continue
-        kept = [cell or _MISSING for cell in cells[: len(found.header)]]
-        kept += [_MISSING] * (width - len(kept))
-        out.write(b",".join(kept) + found.line_end)
+        if below_header:
+            kept = [cell or _MISSING for cell in cells[: len(found.header)]]
+            kept += [_MISSING] * (width - len(kept))
+            out.write(b",".join(kept) + found.line_end)
+        below_header = True
 
 
 def records(stream: IO[bytes]) -> Iterator[bytes]:

@@ -38,10 +38,8 @@ The values are only read, never changed.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import enum
 import functools
-import logging
 import math
 import numbers
 import os
@@ -53,6 +51,7 @@ from datetime import date, time, timedelta
 from typing import Any
 
 from launchkit.logging import omega
+from launchkit.logging.warn import warn
 
 LARGEST_ARRAY = 1000
 """Elements of an array that is written in full."""
@@ -61,8 +60,6 @@ _DEEPEST = 64
 _LONGEST_REPR = 1000
 _MOST_INT_BITS = 10_000  # Python refuses to read integers of more than 4300 digits
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-
-_log = logging.getLogger(__name__)
 
 
 def encode(value: Any) -> Any:
@@ -134,7 +131,7 @@ class _Encoder:
         for key, value in mapping.items():
             name = key if type(key) is str else distinct(_key(key), taken)
             if type(key) is not str and name != _key(key):
-                _log.warning("two keys are %r as text: one is written as %r", _key(key), name)
+                warn("two keys are %r as text: one is written as %r", _key(key), name)
             taken.add(name)
             result[name] = self.encode(value)
         return result
@@ -153,9 +150,11 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     """Return what becomes a JSON object: a mapping, or the fields that have names."""
     if isinstance(value, Mapping):
         return value
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: getattr(value, name, None) for name in names}
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # noqa: PLC0415 - there, since the dataclass is
+
+        names = [field.name for field in fields(value)]
+        return {name: getattr(value, name) for name in names if hasattr(value, name)}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return dict(zip(value._fields, value, strict=True))
     return None

@@ -6,11 +6,8 @@ and an object that cannot be pickled, leave the previous snapshot readable.
 
 from __future__ import annotations
 
-import json
 import operator
 import os
-import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -115,8 +112,10 @@ def _write(path: Path, value: Any, dump: Callable[[Any, IO[bytes]], None]) -> No
     except (ImportError, MemoryError):
         raise
     except Exception as error:
+        from pickle import PicklingError  # noqa: PLC0415 - the logger imports fast without it
+
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise pickle.PicklingError(
+        raise PicklingError(
             f"{path}: cannot save an object of type {kind} ({type(error).__name__}: {error}). "
             "The file is as it was before. Save the parts of the object that hold data, "
             "such as its arrays or its state_dict()."
@@ -125,11 +124,14 @@ def _write(path: Path, value: Any, dump: Callable[[Any, IO[bytes]], None]) -> No
 
 def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as stream, atomic_writer(target, sync=True) as copy:
-        shutil.copyfileobj(stream, copy, 1 << 20)
+        while chunk := stream.read(1 << 20):
+            copy.write(chunk)
 
 
 def _dump_pickle(value: Any, stream: IO[bytes]) -> None:
     """Pickle `value`, by way of cloudpickle where pickle refuses: lambdas, local classes."""
+    import pickle  # noqa: PLC0415 - the logger imports fast without it
+
     try:
         pickle.dump(value, stream, protocol=pickle.HIGHEST_PROTOCOL)
     except (OSError, MemoryError):
@@ -160,7 +162,9 @@ def _dump_joblib(value: Any, stream: IO[bytes]) -> None:
 
 
 def _dump_json(value: Any, stream: IO[bytes]) -> None:
-    from launchkit.logging.encoding import encode  # noqa: PLC0415 - rarely needed
+    import json  # noqa: PLC0415 - rarely needed
+
+    from launchkit.logging.encoding import encode  # noqa: PLC0415
 
     text = json.dumps(encode(value), indent=2, ensure_ascii=False)
     stream.write(f"{text}\n".encode(errors="backslashreplace"))

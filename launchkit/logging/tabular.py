@@ -7,7 +7,6 @@ row with a new column has the file rewritten, atomically, with ``nan`` in the ol
 
 from __future__ import annotations
 
-import logging
 import operator
 import os
 from collections.abc import Callable, Iterable
@@ -17,8 +16,7 @@ from launchkit.files import atomic_writer
 from launchkit.logging.cells import MISSING, join, quote
 from launchkit.logging.csv_records import Found, copy_rows, inspect, size_of
 from launchkit.logging.fd import open_append, write_whole
-
-_log = logging.getLogger(__name__)
+from launchkit.logging.warn import warn
 
 
 class TabularFile:
@@ -138,5 +136,5 @@ class TabularFile:
     def _drop_torn_end(self, found: Found) -> None:
         torn = size_of(self._path) - found.whole
         if torn:
-            _log.warning("%s: its last row was not whole, %d bytes are dropped", self._path, torn)
+            warn("%s: its last row was not whole, %d bytes are dropped", self._path, torn)
             os.truncate(self._path, found.whole)

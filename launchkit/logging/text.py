@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections import deque
 from datetime import datetime
@@ -74,7 +73,14 @@ class Terminal:
         self.write(table if new else table.rpartition("\n")[2])
 
     def _screen(self) -> str:
-        room = max(1, shutil.get_terminal_size().lines - 3)
+        room = max(1, _lines() - 3)
         rows = list(self._shown)[-room:]
         columns = list(dict.fromkeys(key for row in rows for key in row))
         return format_table([[row.get(c, "") for c in columns] for row in rows], columns)
+
+
+def _lines() -> int:
+    """Return how many lines the terminal has."""
+    import shutil  # noqa: PLC0415 - only where there is a terminal
+
+    return shutil.get_terminal_size().lines

@@ -16,7 +16,6 @@ way. `write_variant` keeps them:
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +23,11 @@ from typing import Any
 
 from launchkit.files import write_atomic
 from launchkit.logging.encoding import distinct, encode
+from launchkit.logging.warn import warn
 
 __all__ = ["encode", "read_variant", "write_variant"]
 
 PathLike = str | os.PathLike[str]
-
-_log = logging.getLogger(__name__)
 
 
 def write_variant(path: PathLike, variant: Any) -> None:
@@ -78,7 +76,7 @@ def _flattenable(settings: dict[str, Any]) -> dict[str, Any]:
             value = _flattenable(value) or "{}"
         name = _free_name(key, value, taken, settings)
         if name != key:
-            _log.warning("variant: the key %r reads like a nested one; written as %r", key, name)
+            warn("variant: the key %r reads like a nested one; written as %r", key, name)
         result[name] = value
         taken.update(_leaf_names(name, value))
     return result

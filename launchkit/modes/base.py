@@ -121,6 +121,14 @@ def settle(job: Job, attempt: Attempt, code: int, *, cancelled: bool = False) ->
         return unwritable(job, problem)
 
 
+def cancel_waiting(job: Job) -> Attempt:
+    """Mark a job that has not started as cancelled."""
+    try:
+        return end(job, JobState.CANCELLED)
+    except OSError as problem:
+        return unwritable(job, problem)
+
+
 def unwritable(job: Job, problem: OSError) -> Attempt:
     """Return the state of a job whose directory cannot be written."""
     error = JobError("OSError", f"{job.directory}: {problem.strerror or problem}")

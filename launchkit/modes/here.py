@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from launchkit import worker
-from launchkit.job import Attempt, Job, JobState, end, read
-from launchkit.modes.base import Mode, Plan, unwritable
+from launchkit.job import Attempt, Job, read
+from launchkit.modes.base import Mode, Plan, cancel_waiting, unwritable
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 
@@ -23,6 +23,7 @@ class HereMode(Mode):
 
     def __init__(self) -> None:
         self._queue: deque[tuple[Job, Task]] = deque()
+        self._current: Job | None = None
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Say that the jobs run here, in their order."""
@@ -39,6 +40,7 @@ class HereMode(Mode):
         if not self._queue:
             return {}
         job, task = self._queue.popleft()
+        self._current = job
         try:
             worker.run_here(job, task)
         except OSError as problem:
@@ -46,11 +48,11 @@ class HereMode(Mode):
         return {job.num: read(job.directory)}
 
     def cancel(self, nums: Iterable[int], grace: float) -> dict[int, Attempt]:
-        """Mark the jobs that have not run as cancelled."""
+        """Mark the jobs that have not run as cancelled, beside the one that was interrupted."""
         del grace
         wanted = set(nums)
-        cancelled = {
-            job.num: end(job, JobState.CANCELLED) for job, _ in self._queue if job.num in wanted
-        }
+        cancelled = {job.num: cancel_waiting(job) for job, _ in self._queue if job.num in wanted}
         self._queue = deque(entry for entry in self._queue if entry[0].num not in wanted)
+        if self._current is not None and self._current.num in wanted:
+            cancelled[self._current.num] = read(self._current.directory)
         return cancelled

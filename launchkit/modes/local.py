@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterable, Sequence
 
 from launchkit import payload, processes, worker
-from launchkit.job import Attempt, Job, JobState, beat, end, read
-from launchkit.modes.base import Mode, Plan, settle
+from launchkit.job import Attempt, Job, beat, read
+from launchkit.modes.base import Mode, Plan, cancel_waiting, settle
 from launchkit.pool import Ended, Pool
 from launchkit.sweep import Sweep
 from launchkit.task import Task
+from launchkit.worker import CANCELLED_CODE
 
 START_METHODS = ("auto", "fork", "spawn")
 HEARTBEAT_S = 15.0
@@ -40,8 +41,11 @@ class LocalMode(Mode):
     name = "local"
 
     def __init__(self, n_jobs: int | None = None, start_method: str = "auto") -> None:
-        if n_jobs is not None and n_jobs < 1:
-            raise ValueError(f"n_jobs is {n_jobs}; it must be at least 1, or null for all cores")
+        if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
+            raise ValueError(
+                f"n_jobs is {n_jobs!r}; it must be a whole number of 1 or more, "
+                "or null for all cores"
+            )
         if start_method not in START_METHODS:
             raise ValueError(
                 f"start_method is {start_method!r}; it must be one of {', '.join(START_METHODS)}"
@@ -82,8 +86,13 @@ class LocalMode(Mode):
         wanted = set(nums)
         waiting = [num for num in self._pool.queued if num in wanted]
         self._pool.remove(waiting)
-        attempts = {num: end(self._jobs[num][0], JobState.CANCELLED) for num in waiting}
+        attempts = {num: cancel_waiting(self._jobs[num][0]) for num in waiting}
         attempts.update(self._settle(self._pool.terminate(wanted, grace), cancelled=True))
+        # How these ended was lost: a second Ctrl-C came between their end and its record.
+        for num in wanted.intersection(self._jobs).difference(attempts):
+            job, _ = self._jobs.pop(num)
+            attempt = read(job.directory)
+            attempts[num] = settle(job, attempt, CANCELLED_CODE, cancelled=True)
         return attempts
 
     def running(self) -> tuple[int, ...]:
@@ -102,9 +111,10 @@ class LocalMode(Mode):
     def _settle(self, ended: Sequence[Ended], *, cancelled: bool = False) -> dict[int, Attempt]:
         attempts = {}
         for end_ in ended:
-            job, _ = self._jobs.pop(end_.num)
+            job, _ = self._jobs[end_.num]
             attempt = read(job.directory)
             attempts[end_.num] = settle(job, attempt, end_.code, cancelled=cancelled)
+            del self._jobs[end_.num]
         return attempts
 
     def _beat(self) -> None:

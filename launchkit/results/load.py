@@ -37,7 +37,8 @@ class SweepResults:
     runs
         A row a job: `directory`, `sweep` (its directory, missing for runs without one), `job`,
         `state`, `attempt`, `started`, `ended` (UTC), `seconds`, `rows`, `error`, then the
-        settings as `a.b`. A setting with one of these names is `variant.<name>`.
+        settings as `a.b`. A setting with one of these names, or `row`, is
+        `variant.<name>`.
     progress
         A row a dumped row: `sweep` (only if the runs are of more than one), `job`, `row` (from 0
         in each run), the swept settings, then the metrics: float64, or text. The rows stand in

@@ -19,7 +19,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +70,7 @@ def parse_table(data: bytes, delimiter: str = ",") -> Table:
     return table
 
 
-def read_numbers(stream: IO[Any], width: int) -> pd.DataFrame:
+def read_numbers(stream: Any, width: int) -> pd.DataFrame:
     """Read cells that are all numbers or missing, without a header.
 
     Every number of a load passes through here, so that it comes out the same whichever
@@ -145,17 +145,24 @@ def _rows(text: str, delimiter: str, problems: list[str]) -> tuple[list[str], li
             for place, cell in zip(current, line, strict=False):
                 row[place] = cell
             rows.append(row)
-    if short and short[-1] == len(rows) - 1 and not text.endswith(("\n", "\r")):
-        rows.pop()
-        short.pop()
-        problems.append("the last line is cut off; it was left out")
-    elif rows and not text.endswith(("\n", "\r")):
-        problems.append("the last line has no end; its last cell may be cut off")
+    _check_end(text, rows, short, problems)
     if short:
         problems.append(f"{_rows_text(short)} too few cells; the missing ones are NaN")
     if long:
         problems.append(f"{_rows_text(long)} too many cells; the last ones were left out")
     return names, [row + [""] * (len(names) - len(row)) for row in rows]
+
+
+def _check_end(text: str, rows: list[list[str]], short: list[int], problems: list[str]) -> None:
+    """Drop a last row that its writer did not come to end."""
+    if not rows or text.endswith(("\n", "\r")):
+        return
+    if short and short[-1] == len(rows) - 1:
+        rows.pop()
+        short.pop()
+        problems.append("is cut off in its last line, which was left out")
+    else:
+        problems.append("has no end of its last line, whose last cell may be cut off")
 
 
 def _lines(text: str, delimiter: str, problems: list[str]) -> Iterator[list[str]]:

@@ -54,8 +54,8 @@ def summary_table(
     for name in chosen:
         _check(name, results)
     leading = ["sweep"] if runs["sweep"].nunique(dropna=False) > 1 else []
-    table = runs[[*leading, "job", "state", "seconds", *results.swept]].copy()
-    table = table.rename(columns={"seconds": "time"})
+    shown = [*leading, "job", "state", "seconds", *results.swept]
+    table: pd.DataFrame = runs[shown].rename(columns={"seconds": "time"})
     of_run = np.repeat(np.arange(len(runs)), runs["rows"].to_numpy())
     for name in chosen:
         grouped = progress[name].groupby(of_run)

@@ -11,8 +11,11 @@ MISSING = object()
 
 # Names of a run rather than settings of it: they differ always, and say nothing.
 IDENTIFIERS = frozenset(
-    "exp_name exp_id log_dir logdir unique_id uuid trial_name trial_id run_id run_name run_dir "
-    "base_log_dir output_dir snapshot_dir timestamp script_name".split()
+    {
+        *("exp_name", "exp_id", "run_name", "run_id", "trial_name", "trial_id"),
+        *("unique_id", "uuid", "timestamp", "script_name"),
+        *("log_dir", "logdir", "base_log_dir", "output_dir", "run_dir", "snapshot_dir"),
+    }
 )
 
 Settings = dict[str, Any]

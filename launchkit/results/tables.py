@@ -35,7 +35,7 @@ def runs_table(runs: Sequence[Run], records: Sequence[Record], counts: Sequence[
     swept = _swept(runs, settings)
     keys = list(dict.fromkeys(key for known in settings for key in known))
     keys = [key for key in keys if not key.startswith("~") or key in swept]
-    names = _distinct(keys, RUN_COLUMNS, "variant.")
+    names = _distinct(keys, (*RUN_COLUMNS, *INDEX_COLUMNS), "variant.")
     columns: dict[str, Any] = {
         "directory": _column([run.directory for run in runs]),
         "sweep": _column([run.sweep for run in runs]),
@@ -67,14 +67,16 @@ def progress_table(
     repeated = map_columns(lambda name: frame[name].array.repeat(counts), labels)
     columns: dict[str, Any] = dict(zip(labels, repeated, strict=True))
     row = np.arange(counts.sum()) - np.repeat(starts, counts)
-    leading = {name: columns.pop(name) for name in ("sweep", "job") if name in columns}
-    columns = {**leading, "row": row, **columns}
+    place = labels.index("job") + 1
+    pairs = list(columns.items())
+    columns = dict([*pairs[:place], ("row", row), *pairs[place:]])
     names = _distinct(list(metrics), (*INDEX_COLUMNS, *columns), "metric.")
     columns |= {
         names[name]: values if values.dtype != object else _inferred(pd.Series(values))
         for name, values in metrics.items()
     }
-    return pd.DataFrame(columns, copy=False)
+    table: pd.DataFrame = pd.DataFrame(columns, copy=False)
+    return table
 
 
 def _swept(runs: Sequence[Run], settings: list[Settings]) -> list[str]:

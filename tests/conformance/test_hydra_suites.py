@@ -10,6 +10,7 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+
 from hydra_plugins.launchkit_launcher.launcher import LaunchkitLauncher
 
 EXISTING = "hydra.launcher.existing=set_aside"

@@ -51,12 +51,20 @@ def test_2_a_missing_value_is_nan_and_the_header_stands_once_at_the_top(log, run
 
 
 def test_3_utf8_without_bom_a_row_a_write_standard_quoting(log, run_directory):
-    log.record_dict({"\ufeffé, ü": 1.0, "ﬁ": "x"})
+    log.record_dict({"é, ü": 1.0, "\ufeffa": "x"})
     log.dump_tabular()
     data = (run_directory / "progress.csv").read_bytes()
     assert not data.startswith(b"\xef\xbb\xbf")
     assert data.endswith(b"\n") and b"\r" not in data
-    assert data.decode("utf-8").splitlines()[0] == '"\ufeffé, ü",ﬁ'
+    assert data.decode("utf-8").splitlines()[0] == '"é, ü","\ufeffa"'
+
+
+def test_3_a_byte_order_mark_in_the_first_name_is_not_one_of_the_file(log, run_directory):
+    log.record_dict({"\ufeffa": 1.0})
+    log.dump_tabular()
+    data = (run_directory / "progress.csv").read_bytes()
+    assert not data.startswith(b"\xef\xbb\xbf")
+    assert data.decode("utf-8") == '"\ufeffa"\n1.0\n'
 
 
 def test_3_a_row_is_a_single_write(log, run_directory, monkeypatch):
@@ -149,7 +157,9 @@ def test_8_every_key_is_written_so_that_no_run_belongs_to_all_groups(tmp_path):
 
 
 @pytest.mark.parametrize("place", [lambda x: x, lambda x: [x], lambda x: [{"deep": [x]}]])
-@pytest.mark.parametrize(("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")]
+)
 def test_9_numbers_that_are_not_finite_are_text_wherever_they_stand(tmp_path, place, value, text):
     a_run(tmp_path, {"x": place(value)}, [{"m": 1}])
     (run,) = load(tmp_path)

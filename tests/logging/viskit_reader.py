@@ -91,6 +91,4 @@ def selectable(runs: list[Run]) -> dict[str, set[str]]:
 
 def select(runs: list[Run], key: str, value: Any) -> list[Run]:
     """Return the runs of one value; a run that lacks the key belongs to every one."""
-    return [
-        run for run in runs if key not in run.settings or str(run.settings[key]) == str(value)
-    ]
+    return [run for run in runs if key not in run.settings or str(run.settings[key]) == str(value)]

@@ -1,0 +1,11 @@
+"""Warnings of the logger, by way of Python's `logging`."""
+
+from __future__ import annotations
+
+
+def warn(message: str, *arguments: object) -> None:
+    """Log a warning, its message formatted as by ``logging.warning``."""
+    # Imported when there is something to say: it takes longer to import than the rest.
+    import logging  # noqa: PLC0415
+
+    logging.getLogger("launchkit.logging").warning(message, *arguments)
