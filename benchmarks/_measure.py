@@ -7,16 +7,19 @@ raw numbers go to ``benchmarks/results/``.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+PACKAGES = ("hydra-core", "omegaconf", "hydra-joblib-launcher", "joblib", "pandas", "numpy")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -54,11 +57,44 @@ class Comparison:
 
     def __str__(self) -> str:
         ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
-        verdict = "ok" if self.reached else "MISSED"
         return (
             f"{self.name}: ours {ours:.4g} {self.unit}, theirs {theirs:.4g} {self.unit}, "
-            f"ratio {self.ratio:.2f} (at least {self.required:.2f}) {verdict}"
+            f"ratio {self.ratio:.2f} (at least {self.required:.2f})"
         )
+
+
+@dataclass
+class Limit:
+    """The measurements of a line that has a bound of its own, and nothing beside it.
+
+    Attributes
+    ----------
+    name
+        What was measured.
+    ours
+        A number for every round, in `unit`.
+    limit
+        What their median may be at most, in `unit`.
+    unit
+        Of the numbers.
+    """
+
+    name: str
+    ours: list[float]
+    limit: float
+    unit: str = "s"
+
+    @property
+    def reached(self) -> bool:
+        """Whether the median is within the limit."""
+        return statistics.median(self.ours) <= self.limit
+
+    def __str__(self) -> str:
+        median = statistics.median(self.ours)
+        return f"{self.name}: {median:.4g} {self.unit} (at most {self.limit:.4g} {self.unit})"
+
+
+Line = Comparison | Limit
 
 
 def compare(
@@ -94,35 +130,50 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "load": os.getloadavg()[0],
+        "versions": versions(),
     }
 
 
-def report(program: str, comparisons: list[Comparison], **more: Any) -> int:
-    """Print every line, keep the raw numbers, and return the exit code: 1 if one missed.
+def versions() -> dict[str, str]:
+    """Return the versions of what is measured, as far as it is installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def report(program: str, lines: Sequence[Line], *, judged: bool = True, **more: Any) -> int:
+    """Print every line, keep the raw numbers, and return the exit code: 1 if one is short.
 
     Parameters
     ----------
     program
         The name of the file in ``benchmarks/results/``.
-    comparisons
+    lines
         What was measured.
+    judged
+        Whether what is required applies to a run of this size. If not, nothing is kept.
     more
         What else belongs in the file, as JSON takes it.
     """
     described = machine()
-    print(", ".join(f"{key} {value}" for key, value in described.items()))
-    for comparison in comparisons:
-        print(comparison)
+    print(", ".join(f"{key} {value}" for key, value in described.items() if key != "versions"))
+    for line in lines:
+        verdict = ("PASS" if line.reached else "SHORT") if judged else "(too small to be judged)"
+        print(f"{line} {verdict}")
+    if not judged:
+        return 0
     save(
         program,
         {
             "machine": described,
             "time": time.time(),
-            "comparisons": [{**asdict(c), "ratio": c.ratio} for c in comparisons],
+            "comparisons": [_raw(line) for line in lines],
             **more,
         },
     )
-    return 0 if all(comparison.reached for comparison in comparisons) else 1
+    return 0 if all(line.reached for line in lines) else 1
 
 
 def save(program: str, raw: dict[str, Any]) -> Path:
@@ -132,6 +183,11 @@ def save(program: str, raw: dict[str, Any]) -> Path:
     path = RESULTS / f"{program}-{major_minor}.json"
     path.write_text(json.dumps(raw, indent=1) + "\n")
     return path
+
+
+def _raw(line: Line) -> dict[str, Any]:
+    ratio = {"ratio": line.ratio} if isinstance(line, Comparison) else {}
+    return {**asdict(line), **ratio, "reached": line.reached}
 
 
 def _measure(function: Callable[[], float | None]) -> float:

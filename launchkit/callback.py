@@ -30,7 +30,12 @@ class LaunchkitCallback(Callback):
     print_table
         Whether each dumped row is printed as a table as well.
     log_tabular_only
-        Whether `logger.log` is silent.
+        Whether the terminal shows dumped rows only; ``debug.log`` gets all the same.
+
+    Raises
+    ------
+    ValueError
+        If there is no such snapshot mode, or the gap is less than 1.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class LaunchkitCallback(Callback):
         print_table: bool = True,
         log_tabular_only: bool = False,
     ) -> None:
+        logger.check_snapshot_settings(snapshot_mode, snapshot_gap)
         self._settings = {
             "snapshot_mode": snapshot_mode,
             "snapshot_gap": snapshot_gap,

@@ -11,7 +11,7 @@ from pathlib import Path
 from launchkit import doctor
 from launchkit._version import __version__
 from launchkit.job import JobState
-from launchkit.progress import counts, failures
+from launchkit.progress import counts, failures, warnings
 from launchkit.sweep import Sweep, SweepError
 
 USAGE_ERROR = 2
@@ -103,7 +103,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.jobs:
         for job in sweep.jobs:
             print(f"{job.num:5} {attempts[job.num].state:10} {job.describe()}")
-    for line in failures(sweep.jobs, attempts):
+    for line in warnings(attempts) + failures(sweep.jobs, attempts):
         print(line)
     return 0
 

@@ -14,8 +14,8 @@ OUTER_MODULES = ("launchkit", "hydra_plugins.launchkit_launcher", "hydra")
 
 def complete(job: Job, result: Any) -> Attempt:
     """Keep what a job returned, and mark it as completed."""
-    value.save(job, result)
-    return end(job, JobState.COMPLETED, exit_code=0)
+    warning = value.save(job, result)
+    return end(job, JobState.COMPLETED, exit_code=0, warning=warning)
 
 
 def fail(job: Job, error: BaseException, code: int = 1) -> Attempt:
@@ -28,9 +28,15 @@ def fail(job: Job, error: BaseException, code: int = 1) -> Attempt:
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
     """Return a traceback from where the user's code is called; whole where it is not."""
     inner = trace
-    while inner is not None and _is_outer(inner.tb_frame.f_globals.get("__name__", "")):
+    while inner is not None and _is_outer(_module(inner.tb_frame.f_globals)):
         inner = inner.tb_next
     return inner or trace
+
+
+def _module(names: dict[str, Any]) -> str:
+    """Return the name of a frame's module; run by ``python -m`` it is called __main__."""
+    spec = names.get("__spec__")
+    return str(getattr(spec, "name", None) or names.get("__name__", ""))
 
 
 def _is_outer(module: str) -> bool:

@@ -108,6 +108,7 @@ class Attempt:
     """One run of a job, as its state file has it.
 
     Times are seconds since the epoch. `host` and `pid` are of the process that runs it.
+    `warning` is what is to be known of a job that completed all the same.
     """
 
     state: JobState = JobState.PENDING
@@ -118,6 +119,7 @@ class Attempt:
     ended: float | None = None
     exit_code: int | None = None
     error: JobError | None = None
+    warning: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -220,11 +222,18 @@ def start(job: Job) -> Attempt:
         ended=None,
         exit_code=None,
         error=None,
+        warning=None,
     )
 
 
 def end(
-    job: Job, state: JobState, *, exit_code: int | None = None, error: JobError | None = None
+    job: Job,
+    state: JobState,
+    *,
+    exit_code: int | None = None,
+    error: JobError | None = None,
+    warning: str | None = None,
 ) -> Attempt:
     """Mark a job as ended in a final state."""
-    return change(job, state, ended=time.time(), exit_code=exit_code, error=error)
+    now = time.time()
+    return change(job, state, ended=now, exit_code=exit_code, error=error, warning=warning)

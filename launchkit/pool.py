@@ -106,7 +106,8 @@ class Pool:
     def _fill(self) -> None:
         while self._queue and len(self._running) < self._slots:
             num = self._queue.popleft()
-            self._running[num] = _Process(self._start(num))
+            with processes.holding_signals():
+                self._running[num] = _Process(self._start(num))
 
     def _reap(self, watched: dict[int, _Process], timeout: float) -> list[Ended]:
         """Wait until one of `watched` ends, and take out every one that has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import gc
 import logging
@@ -14,8 +15,10 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def fork(run: Callable[[], int]) -> int:
@@ -44,6 +47,25 @@ def fork(run: Callable[[], int]) -> int:
         os._exit(code & 0xFF)
 
 
+@contextlib.contextmanager
+def holding_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block has ended.
+
+    A process that is started in the block is known by then to who must end it. A fork lets
+    them through once its handlers are set; a spawned worker calls `let_signals_through`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_signals_through() -> None:
+    """End what `holding_signals` began in the process that started this one."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
 def spawn(command: Sequence[str]) -> int:
     """Start a command in a session of its own and return its process id."""
     # The child is reaped by its id, as a forked one is.
@@ -59,6 +81,19 @@ def kill_tree(pid: int, number: signal.Signals) -> None:
             os.kill(member, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def descendants() -> set[int]:
+    """Return the ids of the processes that this one has started, and of theirs."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    unseen = [os.getpid()]
+    while unseen:
+        unseen += (new := children.pop(unseen.pop(), []))
+        found.update(new)
+    return found
 
 
 def fork_is_safe() -> bool:
@@ -79,6 +114,7 @@ def _begin_child() -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    let_signals_through()
     atexit._clear()
     gc.unfreeze()
     _reseed_numpy()
@@ -127,6 +163,24 @@ def _session_members(leader: int) -> list[int]:
         except (ProcessLookupError, PermissionError):
             continue
     return members
+
+
+def _parents() -> list[tuple[int, int]]:
+    """Return each process's id and its parent's."""
+    if not sys.platform.startswith("linux"):
+        command = ["ps", "-axo", "pid=,ppid="]
+        listing = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows = (line.split() for line in listing.stdout.splitlines())
+        return [(int(pid), int(parent)) for pid, parent in rows]
+    found = []
+    for pid in _processes():
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # The name, in parentheses, may hold anything; the state and the parent follow it.
+        found.append((pid, int(stat.rpartition(b")")[2].split()[1])))
+    return found
 
 
 def _processes() -> list[int]:

@@ -88,7 +88,7 @@ class Progress:
         """Print the table, the failures, and where the sweep is."""
         self._clear()
         print(summary(self._jobs, self._attempts), file=self._stream)
-        for line in failures(self._jobs, self._attempts):
+        for line in warnings(self._attempts) + failures(self._jobs, self._attempts):
             print(line, file=self._stream)
         states = counts(self._jobs, self._attempts)
         took = _duration(time.monotonic() - self._begun)
@@ -119,6 +119,11 @@ def summary(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> str:
     table = format_table(rows, ["job", *keys, "state", "time", *names])
     rest = len(jobs) - len(shown)
     return table + (f"\n… and {rest} more: launchkit table" if rest else "")
+
+
+def warnings(attempts: dict[int, Attempt]) -> list[str]:
+    """Return a line for each job that completed, but not without a warning."""
+    return [f"warning: {known.warning}" for _, known in sorted(attempts.items()) if known.warning]
 
 
 def failures(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> list[str]:

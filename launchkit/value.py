@@ -13,8 +13,8 @@ from launchkit.job import Job
 log = logging.getLogger(__name__)
 
 
-def save(job: Job, value: Any) -> None:
-    """Keep what a job returned.
+def save(job: Job, value: Any) -> str | None:
+    """Keep what a job returned, and return a warning if it could not be kept as it is.
 
     A value of JSON's own types goes to ``result.json``, any other to ``result.pkl``. One
     that cannot be pickled does not make the job fail: its ``repr`` is kept, with a warning.
@@ -22,19 +22,19 @@ def save(job: Job, value: Any) -> None:
     text = _as_json(value)
     if text is not None:
         files.write_atomic(job.own / "result.json", text, mode=0o600)
-        return
+        return None
     try:
         data = _pickle(value)
     except Exception as error:  # a value's own __reduce__ may raise anything
-        log.warning(
-            "job %d returned a %s that cannot be pickled (%s); its repr is kept instead",
-            job.num,
-            type(value).__name__,
-            error,
+        warning = (
+            f"job {job.num} returned a {type(value).__name__} that cannot be pickled "
+            f"({error}); its repr is kept instead"
         )
+        log.warning("%s", warning)
         files.write_json(job.own / "result.json", _repr(value), mode=0o600)
-        return
+        return warning
     files.write_atomic(job.own / "result.pkl", data, mode=0o600)
+    return None
 
 
 def load(job: Job) -> Any:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from launchkit import capture, payload
+from launchkit import capture, payload, processes
 from launchkit.ending import complete, fail
 from launchkit.job import Job, JobState, end, start
 from launchkit.sweep import Sweep
@@ -47,6 +47,7 @@ def run_apart(job: Job, task: Callable[[], Task]) -> int:
     job.own.mkdir(parents=True, exist_ok=True)
     capture.redirect(job)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    processes.let_signals_through()
     try:
         return _run(job, task)
     except (Cancelled, KeyboardInterrupt):

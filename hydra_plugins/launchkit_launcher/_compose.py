@@ -15,11 +15,13 @@ import logging
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobRuntime
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Recipe:
 
         ConfigLoaderImpl._apply_overrides_to_config(_parse(self.values), config)
         config.hydra.overrides.task = list(self.task)
+        if "name" not in config.hydra.job:
+            config.hydra.job.name = JobRuntime.instance().get("name")
         _set_override_dirname(config, self.task)
         return config
 
@@ -64,6 +68,8 @@ class _RecipeLoader(ConfigLoader):
 
     _families: dict[tuple[str, ...], _Family]
     _groups: dict[str, bool]
+    _job: dict[str, Any]
+    """``hydra.job`` of the last config composed, as it was before its values."""
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
@@ -81,7 +87,7 @@ class _RecipeLoader(ConfigLoader):
         """
         try:
             family, values = self._classify(master_config, sweep_overrides)
-        except (AttributeError, TypeError, ImportError, ValueError) as error:
+        except (AttributeError, TypeError, ImportError, ValueError, HydraException) as error:
             log.debug("overrides %s cannot be classified: %s", sweep_overrides, error)
             return self._composed(master_config, sweep_overrides)
         if family is None:
@@ -117,7 +123,28 @@ class _RecipeLoader(ConfigLoader):
 
     def _composed(self, master_config: DictConfig, overrides: Sequence[str]) -> Recipe:
         """Let Hydra compose a config, and keep it whole."""
-        return Recipe(pickle.dumps(self._original(master_config, overrides)))
+        return Recipe(_pickled(self._original(master_config, overrides)))
+
+    def _base(self, master_config: DictConfig, choices: tuple[str, ...]) -> bytes | None:
+        """Compose what the jobs of a family share; None if that cannot be had."""
+        self._job = {}
+        try:
+            base = self._original(master_config, choices)
+            if "${" in str(self._job["env_copy"]):
+                return None  # which variables Hydra copies depends on the values
+            if "${" in self._job["name"]:
+                # Hydra puts the program's name in its place where it does not resolve, and
+                # here it has no values to resolve with.
+                base.hydra.job.name = self._job["name"]
+        except Exception as error:  # with its values, a job may compose all the same
+            log.debug("no base for %s: %s: %s", choices, type(error).__name__, error)
+            return None
+        return _pickled(base)
+
+    def _compose_config_from_defaults_list(self, *args: Any, **kwargs: Any) -> DictConfig:
+        config: DictConfig = super()._compose_config_from_defaults_list(*args, **kwargs)  # type: ignore[misc]  # private
+        self._job = cast(dict[str, Any], OmegaConf.to_container(config.hydra.job, resolve=False))
+        return config
 
     def _original(self, master_config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         return super().load_sweep_config(master_config, list(overrides))  # type: ignore[safe-super]  # a mixin
@@ -129,7 +156,7 @@ class _Family:
     def __init__(self, choices: tuple[str, ...]) -> None:
         self._choices = choices
         self._base: bytes | None = None
-        self._seen = False
+        self._seen = 0
         self._kinds: dict[Kind, bool] = {}
 
     def recipe(
@@ -140,12 +167,12 @@ class _Family:
         values: list[Override],
     ) -> Recipe:
         """Return the recipe of one job, made from the base where that is known to be right."""
-        if not self._seen:
-            # A base pays from the second job on; many a family has only one.
-            self._seen = True
-            return loader._composed(master_config, overrides)
+        self._seen += 1
+        # A base pays from the second job on; many a family has only one.
+        if self._seen == 2:
+            self._base = loader._base(master_config, self._choices)
         if self._base is None:
-            self._base = pickle.dumps(loader._original(master_config, self._choices))
+            return loader._composed(master_config, overrides)
         short = Recipe(self._base, tuple(_line(value) for value in values), tuple(overrides))
         kind = _kind(values)
         if kind not in self._kinds:
@@ -182,6 +209,16 @@ def _same(short: Recipe, whole: Recipe) -> bool:
     except Exception as error:  # whatever it is, Hydra's own way is the way then
         log.debug("composing from a base raises %s: %s", type(error).__name__, error)
         return False
+
+
+def _pickled(config: DictConfig) -> bytes:
+    try:
+        return pickle.dumps(config)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
+
+        # A schema's class may be one that only this process has, made in a function say.
+        return bytes(cloudpickle.dumps(config))
 
 
 _parser: OverridesParser | None = None

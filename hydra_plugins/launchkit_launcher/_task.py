@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hydra_plugins.launchkit_launcher._compose import Recipe
 from launchkit import callback, files
 from launchkit.job import Job
+from launchkit.logging import logger
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,16 @@ class HydraTask:
 
     def run(self, job: Job) -> Any:
         """Run a job as Hydra does: its directory, logging, callbacks, then the function."""
-        done = run_job(
-            hydra_context=self._context,
-            task_function=_in_job(self._task_function, job),
-            config=self.config(job.num),
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        try:
+            done = run_job(
+                hydra_context=self._context,
+                task_function=_in_job(self._task_function, job),
+                config=self.config(job.num),
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+        finally:
+            logger.close()
         if done.status is JobStatus.COMPLETED:
             return done.return_value
         if isinstance(done._return_value, ExitRequested):

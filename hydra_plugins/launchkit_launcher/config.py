@@ -59,7 +59,7 @@ class CallbackConf:
     """Whether each dumped row is also printed, as a table, and put in debug.log."""
 
     log_tabular_only: bool = False
-    """Whether `logger.log` is silent, so that only rows are logged."""
+    """Whether the terminal shows dumped rows only; ``debug.log`` gets all the same."""
 
 
 def register() -> None:

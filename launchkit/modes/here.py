@@ -5,10 +5,11 @@ For a debugger, and for code that must not leave the process.
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from launchkit import worker
+from launchkit import processes, worker
 from launchkit.job import Attempt, Job, read
 from launchkit.modes.base import Mode, Plan, cancel_waiting, unwritable
 from launchkit.sweep import Sweep
@@ -41,8 +42,13 @@ class HereMode(Mode):
             return {}
         job, task = self._queue.popleft()
         self._current = job
+        before = processes.descendants()
         try:
             worker.run_here(job, task)
+        except KeyboardInterrupt:
+            for pid in processes.descendants() - before:
+                processes.kill_tree(pid, signal.SIGKILL)
+            raise
         except OSError as problem:
             return {job.num: unwritable(job, problem)}
         return {job.num: read(job.directory)}

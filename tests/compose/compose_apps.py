@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,6 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import InterpolationToMissingValueError
 
 
 class Colour(Enum):
@@ -222,3 +224,6 @@ class App:
         self.master: DictConfig = self.loader.load_configuration(
             "config", overrides, RunMode.MULTIRUN
         )
+        # As Hydra does before any job: it fixes what the multirun calls `now`.
+        with contextlib.suppress(InterpolationToMissingValueError):
+            str(self.master.hydra.sweep.dir)

@@ -12,7 +12,7 @@ Jobs = list[list[str]]
 
 INTERPOLATIONS = (
     *("${lr}", "${nested.a}", "${size}", "${x}", "${title}", "${not.there}", "a${seed}b${seed}"),
-    *("${oc.env:COMPOSE_TEST}", "${oc.env:NOT_THERE}", "${now:%H-%M-%S-%f}", "${.a}", "${..b}"),
+    *("${oc.env:COMPOSE_TEST}", "${oc.env:NOT_THERE}", "${now:%Y-%m}", "${.a}", "${..b}"),
     *("${hydra:job.name}", "${hydra.job.name}", "${oc.select:nested.b,3}", "${unknown_one:1}"),
 )
 ODD_WORDS = (

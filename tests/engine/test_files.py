@@ -8,7 +8,7 @@ import stat
 import subprocess
 
 import pytest
-from helpers import run_python, start_python, wait_until
+from engine_helpers import run_python, start_python, wait_until
 
 from launchkit import files
 

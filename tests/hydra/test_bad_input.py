@@ -41,7 +41,7 @@ def test_a_wrong_key_or_type(app: App) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("n_jobs=0", "n_jobs is 0; it must be at least 1"),
+        ("n_jobs=0", "n_jobs is 0; it must be a whole number of 1 or more"),
         ("start_method=teleport", "start_method is 'teleport'; it must be one of auto, fork"),
         ("existing=eat", "existing is 'eat'; it must be one of refuse, set_aside"),
     ],

@@ -1,0 +1,214 @@
+"""What the jobs of the modes' tests do, importable where the jobs run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Act:
+    """Each job does what its number stands for."""
+
+    def __init__(self, actions):
+        self.actions = actions
+
+    def run(self, job):
+        return ACTIONS[self.actions[job.num]](job)
+
+
+class Same:
+    """All jobs do the same."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def run(self, job):
+        return ACTIONS[self.action](job)
+
+
+class Unpicklable:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def run(self, job):
+        return job.num
+
+
+class CannotBePickled(Exception):
+    def __init__(self):
+        super().__init__("has a lock")
+        self.lock = threading.Lock()
+
+
+class CannotBeShown(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+class NotAnException(BaseException):
+    pass
+
+
+def good(job):
+    print(f"stdout of {job.num}")
+    return job.num * 10
+
+
+def chatty(job):
+    print("print ü 😀")
+    print("error ü", file=sys.stderr)
+    return job.num
+
+
+def chatty_outside_python(job):
+    os.write(1, b"descriptor one\n")
+    os.write(2, b"descriptor two\n")
+    child = "import sys; print('child out'); print('child err', file=sys.stderr)"
+    subprocess.run([sys.executable, "-c", child], check=True)
+
+
+def raises(job):
+    inner(job)
+
+
+def inner(job):
+    raise ValueError(f"boom {job.num}\nand more")
+
+
+def unfriendly(error):
+    def act(job):
+        raise error()
+
+    return act
+
+
+def recursion(job):
+    return recursion(job)
+
+
+def memory(job):
+    return bytearray(2**62)
+
+
+def kill_self(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exits(code):
+    return lambda job: sys.exit(code)
+
+
+def exits_at_once(code):
+    return lambda job: os._exit(code)
+
+
+def returns_unpicklable(job):
+    return {"lock": threading.Lock()}
+
+
+def returns_itself(job):
+    value = [job.num]
+    value.append(value)
+    return value
+
+
+def removes_its_directory(job):
+    for path in sorted(job.directory.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    job.directory.rmdir()
+
+
+def where(job):
+    return os.getpid(), os.getcwd(), threading.active_count()
+
+
+def block(job):
+    """Start a process that waits as well, say who they are, and wait for the end."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    say(job, os.getpid(), child.pid)
+    wait_forever()
+
+
+def block_stubbornly(job):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say(job, os.getpid())
+    wait_forever()
+
+
+def block_and_die_at_once(job):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    say(job, os.getpid())
+    wait_forever()
+
+
+def say(job, *pids):
+    Path(f"{job.directory}.pids").write_text(" ".join(map(str, pids)) + "\n")
+
+
+def wait_forever():
+    while True:
+        time.sleep(1000)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad job, and how it is to end; `kills` if it takes its process with it."""
+
+    state: str
+    exit_code: int
+    error: str | None
+    kills: bool = False
+    log: str = ""
+
+
+BAD_JOBS = {
+    "raises": Bad("failed", 1, "ValueError: boom 1", log="ValueError: boom 1\nand more\n"),
+    "exit_3": Bad("failed", 3, "SystemExit: 3"),
+    "exit_text": Bad("failed", 1, "SystemExit: bye", log="bye\n"),
+    "exit_0": Bad("completed", 0, None),
+    "exit_none": Bad("completed", 0, None),
+    "unpicklable_return": Bad("completed", 0, None),
+    "returns_itself": Bad("completed", 0, None),
+    "unpicklable_error": Bad("failed", 1, "CannotBePickled: has a lock"),
+    "error_without_text": Bad(
+        "failed", 1, "CannotBeShown: (its message raises RuntimeError)", log="CannotBeShown"
+    ),
+    "no_exception": Bad("failed", 1, "NotAnException"),
+    "recursion": Bad("failed", 1, "RecursionError: maximum recursion depth exceeded"),
+    "memory": Bad("failed", 1, "MemoryError"),
+    "killed": Bad("failed", -9, "ProcessKilled: SIGKILL ended the process of job", kills=True),
+    "os_exit_7": Bad("failed", 7, "ProcessEnded: exit code 7 before the job", kills=True),
+    "os_exit_0": Bad("failed", 0, "ProcessEnded: exit code 0 before the job", kills=True),
+}
+
+ACTIONS = {
+    "good": good,
+    "chatty": chatty,
+    "chatty_outside_python": chatty_outside_python,
+    "where": where,
+    "block": block,
+    "block_stubbornly": block_stubbornly,
+    "block_and_die_at_once": block_and_die_at_once,
+    "removes_its_directory": removes_its_directory,
+    "raises": raises,
+    "exit_3": exits(3),
+    "exit_text": exits("bye"),
+    "exit_0": exits(0),
+    "exit_none": exits(None),
+    "unpicklable_return": returns_unpicklable,
+    "returns_itself": returns_itself,
+    "unpicklable_error": unfriendly(CannotBePickled),
+    "error_without_text": unfriendly(CannotBeShown),
+    "no_exception": unfriendly(NotAnException),
+    "recursion": recursion,
+    "memory": memory,
+    "killed": kill_self,
+    "os_exit_7": exits_at_once(7),
+    "os_exit_0": exits_at_once(0),
+}
