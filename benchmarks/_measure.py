@@ -179,10 +179,15 @@ def report(program: str, lines: Sequence[Line], *, judged: bool = True, **more: 
 def save(program: str, raw: dict[str, Any]) -> Path:
     """Keep raw numbers as JSON, a file a program and Python version."""
     RESULTS.mkdir(exist_ok=True)
-    major_minor = ".".join(platform.python_version_tuple()[:2])
-    path = RESULTS / f"{program}-{major_minor}.json"
+    path = result_path(program)
     path.write_text(json.dumps(raw, indent=1) + "\n")
     return path
+
+
+def result_path(program: str) -> Path:
+    """Return where a program's raw numbers are kept, measured with this Python."""
+    major_minor = ".".join(platform.python_version_tuple()[:2])
+    return RESULTS / f"{program}-{major_minor}.json"
 
 
 def _raw(line: Line) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
+import importlib.metadata
 import json
 import os
 import shutil
@@ -50,10 +50,12 @@ def arguments(description: str | None, *, rounds: int, jobs: int) -> argparse.Na
 
 def need_joblib() -> None:
     """Stop with what to do where the peer is not installed."""
-    if importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+    try:
+        importlib.metadata.version("hydra-joblib-launcher")
+    except importlib.metadata.PackageNotFoundError:
         raise SystemExit(
             "hydra-joblib-launcher is not installed: pip install 'hydra-launchkit[bench]'"
-        )
+        ) from None
 
 
 class App:
@@ -94,9 +96,7 @@ class App:
         # A list, so that one job is a sweep too.
         values = ",".join(map(str, range(jobs))) if jobs > 1 else "choice(0)"
         command = [sys.executable, "app.py", "-m", f"x={values}", f"hydra.sweep.dir={directory}"]
-        done = run(
-            [*command, *launcher], self.directory, self._env, sample_memory=sample_memory
-        )
+        done = run([*command, *launcher], self.directory, self._env, sample_memory=sample_memory)
         _check(directory, jobs, done)
         return Sweep(done, directory)
 

@@ -74,7 +74,8 @@ def _table(options: argparse.Namespace) -> int:
     elif options.json:
         print(table.to_json(orient="records", indent=2))
     else:
-        print(render_table(table))
+        # What reads a pipe is no terminal with an edge.
+        print(render_table(table, width=None if sys.stdout.isatty() else sys.maxsize))
     for directory, reason in results.problems:
         print(f"launchkit: {directory}: {reason}", file=sys.stderr)
     return 0

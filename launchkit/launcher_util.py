@@ -169,7 +169,7 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         num: Experiment(chosen, _seed(seed, chosen), exp_id + num)
         for num, chosen in enumerate(variants)
     }
-    directories = _make_directories(prefix, experiments.values(), base_log_dir)
+    sweep_directory, directories = _make_directories(prefix, experiments.values(), base_log_dir)
     jobs = [
         Job(num, _as_overrides(variant or {}, experiment.variant), directory)
         for (num, experiment), directory in zip(experiments.items(), directories, strict=True)
@@ -184,12 +184,7 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         exp_prefix=prefix,
         base_log_dir=None if base_log_dir is None else os.fspath(base_log_dir),
     )
-    sweep = Sweep.create(
-        _sweep_directory(jobs[0].directory.parent, prefix),
-        mode=mode,
-        settings={},
-        command=sys.argv,
-    )
+    sweep = Sweep.create(sweep_directory, mode=mode, settings={}, command=sys.argv)
     outcomes = runner.run(sweep, jobs, task, driver, Progress(verbose=verbose))
     failed = runner.bad(outcomes)
     if failed:
@@ -215,13 +210,14 @@ def _refuse_wrong_types(method_call: Any, seed: int | None, variant: Any) -> Non
 
 def _make_directories(
     prefix: str, experiments: Iterable[Experiment], base_log_dir: str | os.PathLike[str] | None
-) -> list[Path]:
-    """Make a directory for each experiment, or none if that cannot be done."""
+) -> tuple[Path, list[Path]]:
+    """Make a directory for the sweep and for each experiment, or none if that cannot be done."""
     made: list[Path] = []
     try:
         for experiment in experiments:
             where = create_log_dir(prefix, experiment.exp_id, experiment.seed, base_log_dir)
             made.append(Path(where))
+        return _make_sweep_directory(made[0].parent, Path(prefix).name), made
     except OSError as error:
         for directory in made:
             directory.rmdir()
@@ -229,7 +225,6 @@ def _make_directories(
             f"cannot make {error.filename}: {error.strerror}; "
             "set base_log_dir to a place with room that you may write to"
         ) from error
-    return made
 
 
 def _seed(seed: int | None, variant: Mapping[str, Any]) -> int:
@@ -244,12 +239,15 @@ def _as_overrides(variant: Mapping[str, Any], chosen: Mapping[str, Any]) -> tupl
     return tuple(f"{name}={chosen[name]}" for name in swept if name in chosen)
 
 
-def _sweep_directory(parent: Path, prefix: str) -> Path:
-    """Return a name for the sweep's own files, beside its runs, that none has yet."""
+def _make_sweep_directory(parent: Path, prefix: str) -> Path:
+    """Make a directory for the sweep's own files, beside its runs, that is nobody else's."""
     stamp = f"{datetime.datetime.now():%Y_%m_%d_%H_%M_%S}"
     number = 1
     while True:
-        name = f"{prefix}_{stamp}_sweep" + ("" if number == 1 else f"-{number}")
-        if not (parent / name).exists():
-            return parent / name
-        number += 1
+        directory = parent / (f"{prefix}_{stamp}_sweep" + ("" if number == 1 else f"-{number}"))
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return directory

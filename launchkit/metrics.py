@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 TELLING = ("return", "reward", "score", "success", "accuracy", "loss")
-CLOCKS = ("time", "epoch", "iter", "itr", "step", "seed", "seconds")
+CLOCKS = ("time", "epoch", "iter", "itr", "step", "seconds", "elapsed")
 
 
 def default_metrics(names: Iterable[str], at_most: int = 2) -> list[str]:
@@ -24,7 +24,11 @@ def default_metrics(names: Iterable[str], at_most: int = 2) -> list[str]:
     names = list(names)
     if "AverageReturn" in names:
         return ["AverageReturn"]
-    telling = [name for name in names if any(word in name.lower() for word in TELLING)]
+    telling = [name for name in names if _has(name, TELLING)]
     if telling:
         return telling[:at_most]
-    return [name for name in names if not any(word in name.lower() for word in CLOCKS)][:1]
+    return [name for name in names if not _has(name, CLOCKS)][:1]
+
+
+def _has(name: str, words: Iterable[str]) -> bool:
+    return any(word in name.lower() for word in words)

@@ -32,8 +32,11 @@ def fork(run: Callable[[], int]) -> int:
     with warnings.catch_warnings():
         # Python 3.12 warns of any second thread; `fork_is_safe` has looked at each of them.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # What the child's collector never visits stays in pages shared with this process.
+        gc.freeze()
         pid = os.fork()
     if pid:
+        gc.unfreeze()
         return pid
     code = 1
     try:
@@ -116,7 +119,6 @@ def _begin_child() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     let_signals_through()
     atexit._clear()
-    gc.unfreeze()
     _reseed_numpy()
 
 

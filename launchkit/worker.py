@@ -47,8 +47,8 @@ def run_apart(job: Job, task: Callable[[], Task]) -> int:
     job.own.mkdir(parents=True, exist_ok=True)
     capture.redirect(job)
     signal.signal(signal.SIGTERM, _on_sigterm)
-    processes.let_signals_through()
     try:
+        processes.let_signals_through()
         return _run(job, task)
     except (Cancelled, KeyboardInterrupt):
         return CANCELLED_CODE

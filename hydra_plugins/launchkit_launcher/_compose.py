@@ -11,6 +11,7 @@ and compared, YAML for YAML; on any difference, or a name that is gone, Hydra co
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import pickle
 from collections.abc import Sequence
@@ -61,6 +62,10 @@ class Recipe:
             config.hydra.job.name = JobRuntime.instance().get("name")
         _set_override_dirname(config, self.task)
         return config
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle for another process, which has another ``__main__``."""
+        return {**self.__dict__, "base": _portable(self.base)}
 
 
 class _RecipeLoader(ConfigLoader):
@@ -219,6 +224,16 @@ def _pickled(config: DictConfig) -> bytes:
 
         # A schema's class may be one that only this process has, made in a function say.
         return bytes(cloudpickle.dumps(config))
+
+
+@functools.lru_cache(maxsize=64)
+def _portable(pickled: bytes) -> bytes:
+    """Put the classes of the program itself into a pickle that refers to them."""
+    if b"__main__" not in pickled:
+        return pickled
+    import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
+
+    return bytes(cloudpickle.dumps(pickle.loads(pickled)))
 
 
 _parser: OverridesParser | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -104,8 +103,6 @@ class LocalMode(Mode):
             assert self._sweep is not None
             return processes.spawn(_command(self._sweep, str(num)))
         job, task = self._jobs[num]
-        # Objects that the collector never visits stay in pages shared with the children.
-        gc.freeze()
         return processes.fork(lambda: worker.run_apart(job, lambda: task))
 
     def _settle(self, ended: Sequence[Ended], *, cancelled: bool = False) -> dict[int, Attempt]:

@@ -15,15 +15,13 @@ import numpy as np
 import pandas as pd
 
 from launchkit.logging.table import format_table
+from launchkit.metrics import default_metrics
 from launchkit.results.load import SweepResults
 
 Best = Literal["min", "max"]
 
-MOST_METRICS = 2  # shown unless they are named
 SHORTEST = 8  # characters that a shortened cell keeps
 _SMALLER_IS_BETTER = re.compile("loss|error|cost|regret|perplexity", re.IGNORECASE)
-_TELLING = re.compile("return|reward|score|success|accuracy|loss", re.IGNORECASE)
-_COUNTS_UP = re.compile(r"time|epoch|iter|itr|step|seconds|elapsed", re.IGNORECASE)
 
 
 def summary_table(
@@ -50,7 +48,7 @@ def summary_table(
         If a metric is not there, is text, or `best` has another value than `min` and `max`.
     """
     runs, progress = results.runs, results.progress
-    chosen = _default_metrics(results) if metrics is None else list(metrics)
+    chosen = _telling_metrics(results) if metrics is None else list(metrics)
     for name in chosen:
         _check(name, results)
     leading = ["sweep"] if runs["sweep"].nunique(dropna=False) > 1 else []
@@ -92,13 +90,9 @@ def render_table(table: pd.DataFrame, width: int | None = None) -> str:
     return text + (f"\nnot shown: {', '.join(left_out)}" if left_out else "")
 
 
-def _default_metrics(results: SweepResults) -> list[str]:
-    numeric = [name for name in results.metrics if results.progress[name].dtype.kind in "if"]
-    if "AverageReturn" in numeric:
-        return ["AverageReturn"]
-    telling = [name for name in numeric if _TELLING.search(name)]
-    others = [name for name in numeric if not _COUNTS_UP.search(name)]
-    return telling[:MOST_METRICS] or others[:1]
+def _telling_metrics(results: SweepResults) -> list[str]:
+    numeric = (name for name in results.metrics if results.progress[name].dtype.kind in "if")
+    return default_metrics(numeric)
 
 
 def _check(name: str, results: SweepResults) -> None:

@@ -127,7 +127,9 @@ VOCABULARIES = {
         ),
     ),
     "unmade": Vocabulary(
-        keys=("x", "new"), choices=(), needed=("title=COMPOSE_TEST", "title=PATH", "title=NONE_SUCH")
+        keys=("x", "new"),
+        choices=(),
+        needed=("title=COMPOSE_TEST", "title=PATH", "title=NONE_SUCH"),
     ),
 }
 

@@ -29,9 +29,7 @@ code_snapshot.save(Sweep.open(sys.argv[1]))
 @pytest.fixture(autouse=True)
 def _own_git_config(monkeypatch, tmp_path):
     config = tmp_path / "gitconfig"
-    config.write_text(
-        "[user]\n name = A\n email = a@example.org\n[init]\n defaultBranch = trunk\n"
-    )
+    config.write_text("[user]\n name = A\n email = a@example.org\n[init]\n defaultBranch = trunk\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))

@@ -29,7 +29,17 @@ def test_a_job_without_a_state_file_is_pending(job, tmp_path):
 
 def test_there_are_nine_states_and_six_of_them_are_final():
     assert [str(state) for state in JobState] == (
-        "pending submitted running completed failed cancelled timeout preempted lost".split()
+        [
+            "pending",
+            "submitted",
+            "running",
+            "completed",
+            "failed",
+            "cancelled",
+            "timeout",
+            "preempted",
+            "lost",
+        ]
     )
     assert {str(state) for state in JobState if not state.final} == (
         {"pending", "submitted", "running"}

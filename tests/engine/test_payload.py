@@ -144,7 +144,7 @@ def test_a_damaged_one_is_refused(sweep, planted):
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    with pytest.raises(PayloadError, match="damaged .*start the sweep again"):
+    with pytest.raises(PayloadError, match=r"damaged .*start the sweep again"):
         payload.load(sweep)
     assert not planted.exists()
 

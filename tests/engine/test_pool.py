@@ -221,6 +221,33 @@ def test_a_job_has_the_grace_to_end_by_itself(make_pool, tmp_path):
     assert (tmp_path / "saved").read_text() == "all\n"
 
 
+def test_a_job_that_has_just_been_started_hears_the_request(make_pool):
+    # A fork begins with the launcher's handler, and Python forgets what came before its own.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        for _ in range(10):
+            pool = make_pool(2, lambda num: signal.pause())
+            pool.add([0, 1])
+            pool.wait(0.0)
+            ended = pool.terminate([0, 1], 5.0)
+            assert {end.code for end in ended} == {-signal.SIGTERM}
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_while_a_job_starts_leaves_it_known():
+    def start(num):
+        os.kill(os.getpid(), signal.SIGINT)
+        return processes.fork(lambda: signal.pause())
+
+    pool = Pool(1, start)
+    pool.add([0])
+    with pytest.raises(KeyboardInterrupt):
+        pool.wait(0.0)
+    assert pool.running == (0,)
+    assert pool.terminate([0], 5.0) == [Ended(0, -signal.SIGTERM)]
+
+
 def test_nothing_else_is_ended(make_pool, tmp_path):
     bystanders = [
         subprocess.Popen(SLEEPER, stdout=subprocess.PIPE, start_new_session=own)

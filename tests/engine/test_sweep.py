@@ -123,7 +123,7 @@ def test_a_directory_that_holds_a_run_is_refused(sweep, name):
     path = sweep.directory / "0" / name
     path.parent.mkdir(parents=True)
     path.touch()
-    with pytest.raises(SweepError, match="already holds a run .*job 0 would mix with it"):
+    with pytest.raises(SweepError, match=r"already holds a run .*job 0 would mix with it"):
         sweep.add([job(sweep, 0)])
     assert Sweep.open(sweep.directory).jobs == ()
 

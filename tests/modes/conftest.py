@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))
 
-from mode_tasks import BAD_JOBS, Act  # noqa: E402 - found in this directory, by pytest's path
+from mode_tasks import BAD_JOBS, Act
 
 
 @pytest.fixture(scope="class")

@@ -37,8 +37,9 @@ from mode_tasks import Act
 settings, actions = json.loads(settings), json.loads(actions)
 sweep = Sweep.create(pathlib.Path(directory), mode=mode, settings=settings, command=sys.argv)
 jobs = [Job(num, (), sweep.directory / str(num)) for num in range(len(actions))]
+task = Act(dict(enumerate(actions)))
 try:
-    runner.run(sweep, jobs, Act(dict(enumerate(actions))), registry.create(mode, settings), Progress())
+    runner.run(sweep, jobs, task, registry.create(mode, settings), Progress())
 except runner.Interrupted:
     print("interrupted")
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import ClassVar
 
 import pytest
 from contract import ModeContract
@@ -36,11 +37,11 @@ class LocalContract(ModeContract):
 
 
 class TestFork(LocalContract):
-    settings = {"n_jobs": 2, "start_method": "fork"}
+    settings: ClassVar = {"n_jobs": 2, "start_method": "fork"}
 
 
 class TestSpawn(LocalContract):
-    settings = {"n_jobs": 2, "start_method": "spawn"}
+    settings: ClassVar = {"n_jobs": 2, "start_method": "spawn"}
     pickles = True
 
     def test_two_threads_here_are_one_there(self, tmp_path):
@@ -87,10 +88,10 @@ def test_a_number_of_jobs_that_is_none_is_refused(n_jobs):
 
 
 def test_an_unknown_start_method_is_refused_by_name():
-    with pytest.raises(ValueError, match="start_method is 'forkserver'.* auto, fork, spawn"):
+    with pytest.raises(ValueError, match=r"start_method is 'forkserver'.* auto, fork, spawn"):
         registry.create("local", {"start_method": "forkserver"})
 
 
 def test_an_unknown_mode_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="unknown mode 'lokal'.*here_no_doodad, local"):
+    with pytest.raises(ValueError, match=r"unknown mode 'lokal'.*here_no_doodad, local"):
         registry.create("lokal", {})

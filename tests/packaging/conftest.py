@@ -37,4 +37,9 @@ def installed(
     # Compiling all of pandas takes longer than what is run here would gain from it.
     pip = ["-m", "pip", "install", "--quiet", "--no-compile"]
     run(base / "venv/bin/python", *pip, *what, cwd=work)
+    # Most machines have another plugin too, and the namespace is shared with it.
+    (site_packages,) = (base / "venv/lib").glob("python*/site-packages")
+    neighbour = site_packages / "hydra_plugins/neighbour/__init__.py"
+    neighbour.parent.mkdir(parents=True, exist_ok=True)
+    neighbour.touch()
     return Environment(base / "venv", work)
