@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if num not in jobs:
             parser.error(f"sweep {sweep.directory} has no job {num}")
         code = run_apart(jobs[num], lambda: payload.load(sweep)) or code
+        if code == CANCELLED_CODE:
+            break
     return code
 
 

@@ -112,7 +112,13 @@ def test_an_interrupt_ends_every_job_and_exits_130(
         "-m", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "x=0,1,2,3"
     )
     process = subprocess.Popen(
-        command, cwd=app.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=app.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it runs in the background with SIGINT ignored, tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     started = app.directory / "started0"
     deadline = time.monotonic() + 60

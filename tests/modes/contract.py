@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -25,7 +26,9 @@ from launchkit.progress import Progress
 from launchkit.sweep import Sweep
 
 RUN_UNTIL_INTERRUPTED = """
-import json, pathlib, sys
+import json, pathlib, signal, sys
+# A shell starts what runs in its background with Ctrl-C ignored, a test run for one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 directory, mode, settings, actions, *path = sys.argv[1:]
 sys.path[:0] = path
 from launchkit import runner
@@ -63,6 +66,19 @@ class ModeContract:
 
     pickles: ClassVar[bool] = False
     """Whether the task is pickled."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_is_left(self, tmp_path):
+        """End what a failed test has left behind."""
+        self._programs = []
+        yield
+        for program in self._programs:
+            program.kill()
+            program.communicate()
+        for path in tmp_path.rglob("*.pids"):
+            for pid in map(int, path.read_text().split()):
+                if is_alive(pid):
+                    os.kill(pid, signal.SIGKILL)
 
     def make_mode(self):
         return registry.create(self.name, self.settings)
@@ -301,7 +317,7 @@ class ModeContract:
         assert self.make_mode().cancel([7], 0.0) == {}
 
     def _start(self, directory, actions) -> subprocess.Popen:
-        return start_python(
+        program = start_python(
             RUN_UNTIL_INTERRUPTED,
             directory,
             self.name,
@@ -312,6 +328,8 @@ class ModeContract:
             stderr=subprocess.PIPE,
             env=environment(),
         )
+        self._programs.append(program)
+        return program
 
     def _wait_for_blocks(self, directory, count) -> tuple[Sweep, list[int]]:
         pids = []
