@@ -72,6 +72,4 @@ def _open_text(path: Path) -> TextIO:
 
 
 def _text_stream(fd: int) -> TextIO:
-    return open(
-        fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-    )
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -94,9 +94,7 @@ class Done:
 
     @property
     def values(self) -> list[Any]:
-        return [
-            json.loads((job / ".launchkit" / "result.json").read_text()) for job in self.jobs
-        ]
+        return [json.loads((job / ".launchkit" / "result.json").read_text()) for job in self.jobs]
 
     @property
     def states(self) -> list[str]:

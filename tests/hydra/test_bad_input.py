@@ -8,9 +8,7 @@ from apps import App
 
 @pytest.fixture
 def app(app: App) -> App:
-    return app.write(
-        "Path('ran').touch()\nreturn cfg.x", imports="from pathlib import Path"
-    )
+    return app.write("Path('ran').touch()\nreturn cfg.x", imports="from pathlib import Path")
 
 
 def refused(app: App, *arguments: str) -> str:
@@ -118,9 +116,7 @@ def test_a_sweep_directory_that_cannot_be_made(app: App) -> None:
 
 
 def test_a_task_that_cannot_be_pickled_where_it_has_to_be(app: App) -> None:
-    app.write(
-        "return lock.locked()", imports="import threading\nlock = threading.Lock()"
-    )
+    app.write("return lock.locked()", imports="import threading\nlock = threading.Lock()")
     done = app.sweep("x=1,2")
     assert done.values == [False, False]
     said = app.run(

@@ -83,9 +83,7 @@ def test_an_error_in_the_config_outside_the_task(app: App, launcher: str) -> Non
 
 def test_failures_of_an_early_batch_do_not_cost_the_later_batches(app: App, launcher: str) -> None:
     app.write("if cfg.x == 1: raise ValueError('boom')\nreturn cfg.x")
-    done = app.sweep(
-        "x=1,2,3,4,5", "hydra.sweeper.max_batch_size=2", launcher=launcher, code=1
-    )
+    done = app.sweep("x=1,2,3,4,5", "hydra.sweeper.max_batch_size=2", launcher=launcher, code=1)
     assert done.states == ["failed"] + ["completed"] * 4
     assert "boom" in done.process.stderr
 
@@ -108,9 +106,7 @@ def test_an_interrupt_ends_every_job_and_exits_130(
         from launchkit import logger
         """,
     )
-    command = app.command(
-        "-m", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "x=0,1,2,3"
-    )
+    command = app.command("-m", f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "x=0,1,2,3")
     process = subprocess.Popen(
         command,
         cwd=app.directory,

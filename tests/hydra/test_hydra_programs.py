@@ -6,7 +6,6 @@ import json
 
 import pytest
 import yaml
-
 from apps import App
 
 
@@ -44,8 +43,12 @@ def test_a_single_run_has_the_same_files(app: App) -> None:
     )
     app.sweep("x=1", "hydra/callbacks=launchkit")
     app.run("x=1", "hydra/callbacks=launchkit", "hydra.run.dir=single")
-    in_sweep = {p.relative_to(app.directory / "sweep/0") for p in (app.directory / "sweep/0").rglob("*")}
-    in_single = {p.relative_to(app.directory / "single") for p in (app.directory / "single").rglob("*")}
+    in_sweep = {
+        p.relative_to(app.directory / "sweep/0") for p in (app.directory / "sweep/0").rglob("*")
+    }
+    in_single = {
+        p.relative_to(app.directory / "single") for p in (app.directory / "single").rglob("*")
+    }
     assert in_single == in_sweep
     assert "hello" in (app.directory / "single/.launchkit/stdout.log").read_text()
     assert json.loads((app.directory / "single/.launchkit/result.json").read_text()) == 7

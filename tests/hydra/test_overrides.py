@@ -118,7 +118,8 @@ def test_any_value_arrives_as_it_was_written(launcher: str, values: list[Any]) -
 def test_the_forms_of_sweeps(app: App, arguments: list[str], expected: list[Any] | None) -> None:
     app.config("db/a", "name: a\n").config("db/b", "name: b\n")
     app.write(
-        "Path(HydraConfig.get().runtime.output_dir, 'x.txt').write_text(repr(OmegaConf.to_container(cfg)))",
+        "path = Path(HydraConfig.get().runtime.output_dir, 'x.txt')\n"
+        "path.write_text(repr(OmegaConf.to_container(cfg)))",
         config="defaults: [_self_, db: a]\nx: 0\n",
         imports=IMPORTS,
     )
