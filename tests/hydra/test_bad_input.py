@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hydra
 import pytest
 from apps import App
 
@@ -11,12 +12,12 @@ def app(app: App) -> App:
     return app.write("Path('ran').touch()\nreturn cfg.x", imports="from pathlib import Path")
 
 
-def refused(app: App, *arguments: str) -> str:
+def refused(app: App, *arguments: str, traceback: bool = False) -> str:
     said = app.run("-m", "hydra.sweep.dir=sweep", *arguments, code=1).stderr
     assert not (app.directory / "ran").exists()
     assert not list((app.directory / "sweep").glob("*/.launchkit"))
     assert not (app.directory / "sweep" / ".launchkit").exists()
-    assert "Traceback" not in said
+    assert traceback or "Traceback" not in said
     return said
 
 
@@ -55,6 +56,7 @@ def test_an_unknown_snapshot_mode(app: App) -> None:
         "hydra/callbacks=launchkit",
         "hydra.callbacks.launchkit.snapshot_mode=gup",
         "x=1,2",
+        traceback=hydra.__version__.startswith("1.4"),  # Hydra's own, for any callback
     )
     assert "snapshot_mode is 'gup'" in said
     assert "gap_and_last" in said

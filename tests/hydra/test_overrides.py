@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from apps import LAUNCHERS, App
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -111,7 +112,7 @@ def test_any_value_arrives_as_it_was_written(launcher: str, values: list[Any]) -
         (["x=null,true,'true'"], [None, True, "true"]),
         (["x=a b,'  c  '"], ["a b", "  c  "]),
         (["++x=7"], [7]),
-        (["~x", "+x=8"], None),
+        (["~x=0", "+x=8"], None),
         (["db=glob(*)", "x=1"], None),
     ],
 )
@@ -141,8 +142,17 @@ def test_deletions_and_groups(app: App, launcher: str) -> None:
         config="defaults: [_self_, db: a]\nx: 0\nextra: 1\n",
         imports="from omegaconf import OmegaConf",
     )
-    done = app.sweep("+experiment=small", "~extra", "db=a,b", launcher=launcher)
+    done = app.sweep("+experiment=small", "~extra=1", "db=a,b", launcher=launcher)
     assert done.values == [{"x": 99, "db": {"name": n}} for n in ("a", "b")]
+
+
+@pytest.mark.skipif(
+    hydra.__version__.startswith("1.4"),
+    reason="the sweepers of Hydra 1.4.0rc3 take a ~key for ~key=null; write ~key=value there",
+)
+def test_a_deletion_without_a_value(app: App, launcher: str) -> None:
+    app.write("return sorted(cfg)", config="x: 0\nextra: 1\n")
+    assert app.sweep("~extra", "x=1,2", launcher=launcher).values == [["x"], ["x"]]
 
 
 def test_variants_keep_what_was_swept(app: App) -> None:
