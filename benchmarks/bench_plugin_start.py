@@ -64,15 +64,16 @@ def main() -> int:
 
 
 class Machine:
-    """A directory of modules with Hydra, and another one with the plugin."""
+    """A directory of modules with Hydra, and another one with the plugin as well."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._hydra = directory / "hydra_only"
         self._plugin = directory / "plugin"
-        self._hydra.mkdir()
-        for name in NEEDED:
-            _link(name, self._hydra)
+        for modules in (self._hydra, self._plugin):
+            modules.mkdir()
+            for name in NEEDED:
+                _link(name, modules)
         for name in ("hydra_plugins/launchkit_launcher", "launchkit"):
             leave_out = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, self._plugin / name, ignore=leave_out)
@@ -103,8 +104,9 @@ class Machine:
         return {"modules": float(words[1]), "seconds": float(words[3])}
 
     def _run(self, program: str, present: bool) -> Run:
-        path = [str(self._hydra), *([str(self._plugin)] if present else [])]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+        env = {**os.environ, "PYTHONPATH": str(self._plugin if present else self._hydra)}
+        # What is installed is compiled, once.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         output = f"hydra.run.dir={self._directory / 'output'}"
         return run([sys.executable, "-S", program, output], self._directory, env)
 

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "hydra_plugins" / "launchkit_launcher" / "config.py"
+SOURCE = ROOT / "hydra_plugins" / "launchkit_launcher" / "_settings.py"
 PAGE = ROOT / "docs" / "configuration.md"
 
 INTRODUCTION = """\
 # Configuration
 
 Every setting of every mode, and of the callback. This page is made from the dataclasses in
-`hydra_plugins/launchkit_launcher/config.py` by `python docs/generate.py`; a test compares the two.
+`hydra_plugins/launchkit_launcher/_settings.py` by `python docs/generate.py`; a test compares
+the two.
 
 A mode is chosen with `hydra/launcher=launchkit_<mode>`, and its settings are keys of
 `hydra.launcher`:

@@ -1,78 +1,66 @@
-"""The settings of each mode, and of the callback, as Hydra composes them.
+"""Makes the settings of the modes and the callback known to Hydra's ConfigStore.
 
-Every Hydra program on the machine imports this module at its start. Hydra 1.3 does so
-before the module is in `sys.modules`, where a dataclass would look up annotations that
-are strings: so there is no ``from __future__ import annotations`` here.
+Every Hydra program on the machine imports this module at its start, and most compose none
+of our configs. A dataclass costs as much to make and to convert as all the rest of the
+plugin, so each waits in the store until it is first composed.
 """
 
-from dataclasses import dataclass
-from typing import Optional
+from __future__ import annotations
 
-from hydra.core.config_store import ConfigStore
+from typing import Any
 
-LAUNCHER = "hydra_plugins.launchkit_launcher.launcher.LaunchkitLauncher"
+from hydra.core.config_store import ConfigNode, ConfigStore
 
-
-@dataclass
-class SweepConf:
-    """What the settings of every mode begin with."""
-
-    existing: str = "refuse"
-    """Where the directory holds a sweep already: ``refuse``, or ``set_aside`` (rename it)."""
+NAMES = {
+    "hydra/launcher": ("launchkit_here_no_doodad", "launchkit_local"),
+    "hydra/callbacks": ("launchkit",),
+}
 
 
-@dataclass
-class HereNoDoodadConf(SweepConf):
-    """One job after the other, in the launcher's own process."""
+class LazyNode(ConfigNode):
+    """A config in the store that is made of its dataclass when it is first asked for.
 
-    _target_: str = LAUNCHER
-    mode: str = "here_no_doodad"
+    Parameters
+    ----------
+    group
+        The config group.
+    name
+        The config's name.
+    """
 
+    def __init__(self, group: str, name: str) -> None:
+        self._made: Any = None
+        self._key = (group, name)
+        self.name = f"{name}.yaml"
+        self.group = group
+        self.package = None
+        self.provider = "launchkit"
 
-@dataclass
-class LocalConf(SweepConf):
-    """Each job in a process of its own on this machine."""
+    @property
+    def node(self) -> Any:
+        """The config."""
+        if self._made is None:
+            from omegaconf import OmegaConf  # noqa: PLC0415 - see above
 
-    _target_: str = LAUNCHER
-    mode: str = "local"
+            from hydra_plugins.launchkit_launcher._settings import NODES  # noqa: PLC0415 - see above
 
-    n_jobs: Optional[int] = None  # noqa: UP045
-    """How many jobs run at a time; null for as many as the cores this process may use."""
+            self._made = OmegaConf.structured(NODES[self._key])
+        return self._made
 
-    start_method: str = "auto"
-    """``fork`` (shares all that is imported), ``spawn`` (a new interpreter), or ``auto``."""
-
-
-@dataclass
-class CallbackConf:
-    """The logger of each job."""
-
-    _target_: str = "launchkit.callback.LaunchkitCallback"
-
-    snapshot_mode: str = "last"
-    """What `save_itr_params` keeps: all, last, gap, gap_and_last or none."""
-
-    snapshot_gap: int = 1
-    """With ``gap`` and ``gap_and_last``: keep the iterations it divides."""
-
-    print_table: bool = True
-    """Whether each dumped row is also printed, as a table, and put in debug.log."""
-
-    log_tabular_only: bool = False
-    """Whether the terminal shows dumped rows only; ``debug.log`` gets all the same."""
+    @node.setter
+    def node(self, value: Any) -> None:
+        self._made = value
 
 
 def register() -> None:
-    """Make the settings known to Hydra."""
-    store = ConfigStore.instance().store
-    for name, node in (("here_no_doodad", HereNoDoodadConf), ("local", LocalConf)):
-        store(group="hydra/launcher", name=f"launchkit_{name}", node=node, provider="launchkit")
-    store(
-        group="hydra/callbacks",
-        name="launchkit",
-        node={"launchkit": CallbackConf},
-        provider="launchkit",
-    )
+    """Put the configs into Hydra's store."""
+    for group, names in NAMES.items():
+        folder = ConfigStore.instance().repo
+        for part in group.split("/"):
+            folder = folder.setdefault(part, {})
+        for name in names:
+            node = LazyNode(group, name)
+            folder[node.name] = node
 
 
 register()
