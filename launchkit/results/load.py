@@ -17,7 +17,7 @@ from launchkit.results.tables import progress_table, runs_table
 
 _log = logging.getLogger(__name__)
 
-BATCHES_A_THREAD = 8  # so that the threads end at about the same time
+BATCHES_A_THREAD = 1  # each has joined files of its own; more would only split them
 MOST_THREADS = 4  # more would wait for the interpreter's lock
 
 
@@ -111,7 +111,7 @@ def load_sweep(*paths: str | os.PathLike[str]) -> SweepResults:
 def _batches(directories: list[str], threads: int) -> list[list[tuple[int, str]]]:
     """Share the runs out; a batch holds enough of them for small files to be joined."""
     places = list(enumerate(directories))
-    size = min(256, max(16, len(places) // (threads * BATCHES_A_THREAD)))
+    size = min(1024, max(16, -(-len(places) // (threads * BATCHES_A_THREAD))))
     return [places[at : at + size] for at in range(0, len(places), size)]
 
 

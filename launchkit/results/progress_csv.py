@@ -88,7 +88,7 @@ def read_numbers(stream: Any, width: int) -> pd.DataFrame:
         dtype="float64",
         na_values=sorted(_MISSING),
         keep_default_na=False,  # what pandas takes for missing differs between its versions
-        low_memory=False,
+        low_memory=True,  # piece by piece, in memory that is used again
     )
 
 

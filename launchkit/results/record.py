@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launchkit.results.discover import STATE, Run
-from launchkit.results.settings import read_settings
+from launchkit.results.settings import read_bytes, read_settings
+
+HEARTBEAT = os.path.join(".launchkit", "heartbeat")  # noqa: PTH118 - the name of a part
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def read_record(run: Run) -> Record:
     """Read a run's state and settings; what is wrong with them is in `problems`."""
     settings, problems = read_settings(run.directory)
     try:
-        values = json.loads(Path(run.directory, STATE).read_bytes())
+        values = json.loads(read_bytes(os.path.join(run.directory, STATE)))  # noqa: PTH118 - a Path costs more
         state = values["state"]
         if not isinstance(state, str):
             raise TypeError("its state is no text")
@@ -54,7 +57,7 @@ def read_record(run: Run) -> Record:
             attempt=_whole(values.get("attempt")),
             started=_seconds(values.get("started")),
             ended=_seconds(values.get("ended")),
-            heartbeat=_seconds(values.get("heartbeat")),
+            heartbeat=_heartbeat(run.directory) if state == "running" else None,
             error=_last_line(values.get("error")),
             settings=settings,
             problems=problems,
@@ -68,6 +71,14 @@ def read_record(run: Run) -> Record:
         state = "unknown"
         problems.append(f"{STATE} is broken: {error}")
     return Record(state, settings=settings, problems=problems)
+
+
+def _heartbeat(directory: str) -> float | None:
+    """Return when a running job last gave a sign of life, in unix seconds."""
+    try:
+        return Path(directory, HEARTBEAT).stat().st_mtime
+    except OSError:
+        return None
 
 
 def _seconds(value: Any) -> float | None:

@@ -39,5 +39,5 @@ def sweep(directory: Path, jobs: list[tuple[list[str], str]]) -> Path:
 def state(name: str, **values) -> dict:
     return {
         "state": name, "attempt": 1, "host": "here", "pid": 1, "started": None,
-        "heartbeat": None, "ended": None, "exit_code": None, "error": None,
+        "ended": None, "exit_code": None, "error": None,
     } | values  # fmt: skip

@@ -19,7 +19,10 @@ def test_a_row_a_job_with_what_its_state_file_says(tmp_path):
     error = {"type": "ValueError", "message": "boom", "last_line": "ValueError: boom"}
     failed = state("failed", attempt=3, started=100.0, ended=101.0, error=error)
     run(tmp_path / "1", {"x": 2}, state=failed)
-    run(tmp_path / "2", {"x": 3}, CSV, state=state("running", started=100.0, heartbeat=107.0))
+    run(tmp_path / "2", {"x": 3}, CSV, state=state("running", started=100.0))
+    heartbeat = tmp_path / "2" / ".launchkit" / "heartbeat"
+    heartbeat.touch()
+    os.utime(heartbeat, (107.0, 107.0))
     runs = load_sweep(tmp_path).runs
     assert list(runs.columns) == [
         "directory", "sweep", "job", "state", "attempt", "started", "ended", "seconds", "rows",
