@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 
 import pandas as pd
 import pytest
