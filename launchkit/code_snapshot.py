@@ -46,10 +46,15 @@ class GitState:
 
 
 def program_directory() -> Path:
-    """Return the directory of the user's program, or the current one without a program."""
+    """Return the directory of the user's program.
+
+    For a program that pip installed, and where there is none, it is the current directory.
+    """
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
-    return Path(file).resolve().parent if file else Path.cwd()
+    if not file or Path(file).resolve().is_relative_to(Path(sys.prefix, "bin").resolve()):
+        return Path.cwd()
+    return Path(file).resolve().parent
 
 
 def git_state(directory: Path) -> tuple[GitState, str] | None:
