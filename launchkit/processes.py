@@ -206,12 +206,15 @@ def _cuda_is_open() -> bool:
 
 def _openblas_threads() -> int:
     """Return how many threads the loaded OpenBLAS libraries keep, beside the main one."""
-    libraries = set(re.findall(r"(/\S*openblas\S*)", Path("/proc/self/maps").read_text()))
+    libraries = set(re.findall(r"(/\S*openblas\S*\.so\S*)", Path("/proc/self/maps").read_text()))
     return sum(_count_threads(library) - 1 for library in libraries)
 
 
 def _count_threads(library: str) -> int:
-    handle = ctypes.CDLL(library)
+    try:
+        handle = ctypes.CDLL(library)
+    except OSError:  # replaced on the disk since it was loaded
+        return 1
     for prefix in ("scipy_openblas", "openblas"):
         for suffix in ("64_", "", "_64", "_64_", "64"):
             count = getattr(handle, f"{prefix}_get_num_threads{suffix}", None)

@@ -11,61 +11,20 @@ and compared, YAML for YAML; on any difference, or a name that is gone, Hydra co
 from __future__ import annotations
 
 import copy
-import functools
 import logging
-import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.launchkit_launcher._recipe import Recipe, parse_overrides, pickled
 
 log = logging.getLogger(__name__)
 
 Kind = tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to make the config of a job, in any process.
-
-    Parameters
-    ----------
-    base
-        A pickled config, shared by all jobs with the same choices of groups.
-    values
-        The value overrides to apply to it, in their order.
-    task
-        All overrides of the job, as ``hydra.overrides.task`` lists them; None where the
-        base is the job's own config already.
-    """
-
-    base: bytes = field(repr=False)
-    values: tuple[str, ...] = ()
-    task: tuple[str, ...] | None = None
-
-    def compose(self) -> DictConfig:
-        """Make the config, the ``hydra`` node included."""
-        config: DictConfig = pickle.loads(self.base)
-        if self.task is None:
-            return config
-        from hydra._internal.config_loader_impl import ConfigLoaderImpl  # noqa: PLC0415 - private
-
-        ConfigLoaderImpl._apply_overrides_to_config(_parse(self.values), config)
-        config.hydra.overrides.task = list(self.task)
-        if "name" not in config.hydra.job:
-            config.hydra.job.name = JobRuntime.instance().get("name")
-        _set_override_dirname(config, self.task)
-        return config
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle for another process, which has another ``__main__``."""
-        return {**self.__dict__, "base": _portable(self.base)}
 
 
 class _RecipeLoader(ConfigLoader):
@@ -107,7 +66,9 @@ class _RecipeLoader(ConfigLoader):
         No family where an override is of Hydra's own config, which may change anything.
         """
         choices, values = [], []
-        for line, override in zip(sweep_overrides, _parse(tuple(sweep_overrides)), strict=True):
+        for line, override in zip(
+            sweep_overrides, parse_overrides(tuple(sweep_overrides)), strict=True
+        ):
             if override.key_or_group.replace("/", ".").split(".")[0] == "hydra":
                 return None, []
             if self._is_choice(master_config, override):
@@ -128,7 +89,7 @@ class _RecipeLoader(ConfigLoader):
 
     def _composed(self, master_config: DictConfig, overrides: Sequence[str]) -> Recipe:
         """Let Hydra compose a config, and keep it whole."""
-        return Recipe(_pickled(self._original(master_config, overrides)))
+        return Recipe(pickled(self._original(master_config, overrides)))
 
     def _base(self, master_config: DictConfig, choices: tuple[str, ...]) -> bytes | None:
         """Compose what the jobs of a family share; None if that cannot be had."""
@@ -144,7 +105,7 @@ class _RecipeLoader(ConfigLoader):
         except Exception as error:  # with its values, a job may compose all the same
             log.debug("no base for %s: %s: %s", choices, type(error).__name__, error)
             return None
-        return _pickled(base)
+        return pickled(base)
 
     def _compose_config_from_defaults_list(self, *args: Any, **kwargs: Any) -> DictConfig:
         config: DictConfig = super()._compose_config_from_defaults_list(*args, **kwargs)  # type: ignore[misc]  # private
@@ -216,59 +177,6 @@ def _same(short: Recipe, whole: Recipe) -> bool:
         return False
 
 
-def _pickled(config: DictConfig) -> bytes:
-    try:
-        return pickle.dumps(config)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
-
-        # A schema's class may be one that only this process has, made in a function say.
-        return bytes(cloudpickle.dumps(config))
-
-
-@functools.lru_cache(maxsize=64)
-def _portable(pickled: bytes) -> bytes:
-    """Put the classes of the program itself into a pickle that refers to them."""
-    if b"__main__" not in pickled:
-        return pickled
-    import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
-
-    return bytes(cloudpickle.dumps(pickle.loads(pickled)))
-
-
-_parser: OverridesParser | None = None
-_parsed: dict[str, Override] = {}
-
-
-def _parse(lines: tuple[str, ...]) -> list[Override]:
-    """Parse overrides; the same line, as sweeps have it many times, only once."""
-    global _parser  # noqa: PLW0603
-    if _parser is None:
-        _parser = OverridesParser.create()
-    for line in lines:
-        if line not in _parsed:
-            _parsed[line] = _parser.parse_overrides([line])[0]
-    return [_parsed[line] for line in lines]
-
-
 def _line(override: Override) -> str:
     assert override.input_line is not None
     return override.input_line
-
-
-def _set_override_dirname(config: DictConfig, lines: tuple[str, ...]) -> None:
-    """Set ``hydra.job.override_dirname``, which is a plain string before Hydra 1.4."""
-    job = config.hydra.job
-    if OmegaConf.is_interpolation(job, "override_dirname"):
-        return
-    from hydra._internal.config_loader_impl import (  # noqa: PLC0415 - private, and gone in 1.4
-        get_overrides_dirname,
-    )
-
-    options = job.config.override_dirname
-    job.override_dirname = get_overrides_dirname(
-        overrides=_parse(lines),
-        kv_sep=options.kv_sep,
-        item_sep=options.item_sep,
-        exclude_keys=options.exclude_keys,
-    )

@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.launchkit_launcher._compose import Recipe
+from hydra_plugins.launchkit_launcher._recipe import Recipe
 from launchkit import callback, files
 from launchkit.job import Job
 from launchkit.logging import logger

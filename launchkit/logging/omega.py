@@ -45,5 +45,5 @@ def _one_level(node: Any) -> Any:
 def _child(node: Any, key: Any, raw: Any) -> Any:
     try:
         return node[key]
-    except Exception:
+    except Exception:  # a resolver of the user's may raise anything
         return raw[key]

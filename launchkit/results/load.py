@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from launchkit.results.bulk import Batch, join, read_batch
+from launchkit.results.blocks import Batch, join
+from launchkit.results.bulk import read_batch
 from launchkit.results.discover import find_runs
 from launchkit.results.record import read_record
 from launchkit.results.tables import progress_table, runs_table

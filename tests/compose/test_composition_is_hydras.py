@@ -17,13 +17,15 @@ from typing import Any
 import compose_apps
 import compose_overrides
 import pytest
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hypothesis import HealthCheck, example, given, settings
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.launchkit_launcher import _compose
-from hydra_plugins.launchkit_launcher._compose import Recipe, with_recipes
+from hydra_plugins.launchkit_launcher._compose import with_recipes
+from hydra_plugins.launchkit_launcher._recipe import Recipe
 
 EXAMPLES = int(os.environ.get("COMPOSE_EXAMPLES", "20"))
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,7 @@ swept = settings(
 @pytest.fixture(scope="module", autouse=True)
 def apps(tmp_path_factory):
     """Every app on disk, and Hydra's singletons as they were, afterwards."""
+    Plugins.instance()  # loaded once, and then part of the state that is restored
     before = Singleton.get_state()
     root = tmp_path_factory.mktemp("apps")
     with pytest.MonkeyPatch.context() as patch:
