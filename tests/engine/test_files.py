@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 
 import pytest
 from engine_helpers import run_python, start_python, wait_until
@@ -42,10 +43,12 @@ def test_a_reader_never_sees_a_part_while_writers_are_killed(tmp_path):
         writer.stdout.readline()
         before = path.read_text()
         wait_until(lambda: path.read_text() != before, "the writer's first file")  # noqa: B023
-        for _ in range(40):
+        reads, deadline = 0, time.monotonic() + 10
+        while reads < 40 or (len(seen) < 3 and time.monotonic() < deadline):
             text = path.read_text()
             assert text == text[0] * LENGTH
             seen.add(text[0])
+            reads += 1
         writer.kill()
         writer.communicate()
         text = path.read_text()
