@@ -128,6 +128,11 @@ class Attempt:
             return None
         return max(0.0, (self.ended or time.time()) - self.started)
 
+    @property
+    def reason(self) -> str:
+        """Why it ended badly, on a line."""
+        return self.error.last_line if self.error else f"exit code {self.exit_code}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of a state file."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

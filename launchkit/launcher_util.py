@@ -69,10 +69,10 @@ class ExperimentsFailed(RuntimeError):
     def __init__(self, outcomes: list[runner.Outcome]) -> None:
         self.outcomes = tuple(outcomes)
         first = outcomes[0]
-        reason = first.attempt.error.last_line if first.attempt.error else "no reason given"
         super().__init__(
             f"{len(outcomes)} of the experiments did not complete; the first of them: "
-            f"job {first.job.num} {first.attempt.state}: {reason} (log: {first.job.stderr})"
+            f"job {first.job.num} {first.attempt.state}: {first.attempt.reason} "
+            f"(log: {first.job.stderr})"
         )
 
 

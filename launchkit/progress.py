@@ -132,8 +132,7 @@ def failures(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> list[str]:
     for job in jobs:
         attempt = attempts.get(job.num, Attempt())
         if attempt.state.bad and attempt.state is not JobState.CANCELLED:
-            reason = attempt.error.last_line if attempt.error else f"exit code {attempt.exit_code}"
-            lines.append(f"job {job.num} {attempt.state}: {reason}  [{job.describe()}]")
+            lines.append(f"job {job.num} {attempt.state}: {attempt.reason}  [{job.describe()}]")
             lines.append(f"  log: {job.stderr}")
     return lines
 

@@ -37,8 +37,7 @@ class JobFailed(CompactHydraException):
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         job, attempt = outcome.job, outcome.attempt
-        reason = attempt.error.last_line if attempt.error else f"exit code {attempt.exit_code}"
-        super().__init__(f"job {job.num} {attempt.state}: {reason} [{job.describe()}]")
+        super().__init__(f"job {job.num} {attempt.state}: {attempt.reason} [{job.describe()}]")
 
 
 class LaunchkitJobReturn(JobReturn):
