@@ -169,11 +169,6 @@ def _session_members(leader: int) -> list[int]:
 
 def _parents() -> list[tuple[int, int]]:
     """Return each process's id and its parent's."""
-    if not sys.platform.startswith("linux"):
-        command = ["ps", "-axo", "pid=,ppid="]
-        listing = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows = (line.split() for line in listing.stdout.splitlines())
-        return [(int(pid), int(parent)) for pid, parent in rows]
     found = []
     for pid in _processes():
         try:
@@ -186,11 +181,7 @@ def _parents() -> list[tuple[int, int]]:
 
 
 def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    except FileNotFoundError:
-        listing = subprocess.run(["ps", "-axo", "pid="], capture_output=True, text=True, check=True)  # noqa: S607
-        return [int(line) for line in listing.stdout.split()]
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
 def _cuda_is_open() -> bool:

@@ -57,7 +57,7 @@ class Multirun:
         task_function: TaskFunction,
         config: DictConfig,
     ) -> None:
-        with _refusing():
+        with _refusing(ValueError, SweepError):
             self._mode = registry.create(mode, settings)
             self._directory = Path(str(config.hydra.sweep.dir))
             make_way(self._directory, existing)
@@ -84,7 +84,7 @@ class Multirun:
             Job(num, tuple(filter_overrides(overrides)), _job_directory(task, num, self._directory))
             for num, overrides in zip(recipes, job_overrides, strict=True)
         ]
-        with _refusing():
+        with _refusing(SweepError, PayloadError):
             if self._sweep is None:
                 self._sweep = Sweep.create(
                     self._directory,
@@ -147,9 +147,9 @@ def _jobs_in_all(config: DictConfig, loader: ConfigLoader) -> int | None:
 
 
 @contextlib.contextmanager
-def _refusing() -> Iterator[None]:
+def _refusing(*errors: type[Exception]) -> Iterator[None]:
     """Turn what forbids a launch into an error that Hydra prints without a traceback."""
     try:
         yield
-    except (ValueError, SweepError, PayloadError) as error:
+    except errors as error:
         raise LaunchRefused(str(error)) from error
