@@ -1,7 +1,8 @@
 """launchkit: one Hydra launcher for whole sweeps.
 
-`logger` is what an experiment writes its metrics and snapshots with, `load_sweep` reads
-a sweep into pandas, and `run_experiment` starts one without Hydra.
+`logger` is what an experiment writes its metrics and snapshots with, `restore` gives back
+the newest snapshot, `load_sweep` reads a sweep into pandas, and `run_experiment` starts one
+without Hydra.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from launchkit._version import __version__
 
 if TYPE_CHECKING:
     from launchkit.launcher_util import run_experiment
-    from launchkit.logging import logger
+    from launchkit.logging import logger, restore
     from launchkit.results import load_sweep
 
-__all__ = ["__version__", "load_sweep", "logger", "run_experiment"]
+__all__ = ["__version__", "load_sweep", "logger", "restore", "run_experiment"]
 
 _WHERE = {
     "load_sweep": "launchkit.results",
     "logger": "launchkit.logging",
+    "restore": "launchkit.logging",
     "run_experiment": "launchkit.launcher_util",
 }
 

@@ -11,6 +11,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from launchkit.job import read
 from launchkit.job_record import JobRecord
 from launchkit.logging import logger
 from launchkit.logging.variant import encode, read_variant, write_variant
@@ -98,7 +99,8 @@ def open_job(hydra_config: Any, task_config: DictConfig, directory: Path, **sett
     known = read_variant(directory / "variant.json") or {}
     name = variant.get("exp_name") or known.get("exp_name") or _exp_name(hydra_config)
     write_variant(directory / "variant.json", {**variant, "exp_name": name})
-    logger.open(directory, exp_name=str(name), **settings)
+    resumed = read(directory).attempt > 1
+    logger.open(directory, exp_name=str(name), resume=resumed, **settings)
 
 
 def _exp_name(hydra_config: Any) -> str:

@@ -1,116 +1,212 @@
-"""What code a sweep ran: the git state of the user's repository, once a sweep."""
+"""What a sweep ran: the user's code with its uncommitted changes, and what it ran in.
+
+It is taken once a sweep, into ``.launchkit/code`` of its directory, for the owner only.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from launchkit import files
-from launchkit.sweep import Sweep
+from launchkit.environment import Environment
+from launchkit.program import Program, program_directory
+from launchkit.repository import WorkTree, work_trees
+from launchkit.sweep import Sweep, SweepError
+from launchkit.untracked import LeftOut, choose
+from launchkit.untracked_archive import pack
 
-GIT_TIMEOUT_S = 20.0
+UNTRACKED = "untracked.tar"
+MOST_NAMED = 500
+"""Of the files that are left out; of the others there is the number."""
 
-DIFF = (
-    *("diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"),
-    *("--src-prefix=a/", "--dst-prefix=b/"),
-)
-"""A diff that `git apply` takes, whatever the user has configured for reading diffs."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class GitState:
-    """The state of a git repository.
+class Repository:
+    """A repository, as a snapshot has it; what is not said here is as in `WorkTree`.
 
     Parameters
     ----------
-    directory
-        Its top directory.
-    commit
-        The hash of the commit that is checked out; None before the first one.
-    branch
-        The branch; None where the head is detached.
-    dirty
-        Whether tracked files differ from the commit.
-    untracked
-        Files that git neither tracks nor ignores.
+    diff
+        The file with its diff; None where there is no difference.
+    diff_bytes
+        The size of that.
     """
 
+    path: str
     directory: str
+    git_directory: str | None
     commit: str | None
     branch: str | None
-    dirty: bool
+    remote: str | None
+    dirty: bool | None
+    diff: str | None
+    diff_bytes: int
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class CodeSnapshot:
+    """What a sweep ran.
+
+    Parameters
+    ----------
+    folder
+        The directory of the snapshot.
+    program
+        The program, and how it was started.
+    repositories
+        The repository that it lies in, then those in the working tree of that one; none
+        where there is no repository.
+    untracked
+        The untracked files that are kept, relative to the first repository.
+    untracked_bytes
+        Their size.
+    left_out
+        The others.
+    not_named
+        How many more have been left out.
+    problem
+        Why there is no repository.
+    environment
+        What it ran in.
+    """
+
+    folder: Path
+    program: Program
+    repositories: tuple[Repository, ...]
     untracked: tuple[str, ...]
-
-
-def program_directory() -> Path:
-    """Return the directory of the user's program.
-
-    For a program that pip installed, and where there is none, it is the current directory.
-    """
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
-    if not file or Path(file).resolve().is_relative_to(Path(sys.prefix, "bin").resolve()):
-        return Path.cwd()
-    return Path(file).resolve().parent
-
-
-def git_state(directory: Path) -> tuple[GitState, str] | None:
-    """Return the state of the repository that holds `directory`, and its binary diff.
-
-    None where there is no repository, or no git. Bytes of the diff that are not UTF-8 are
-    lone surrogates in it; `encode_diff` gives them back.
-    """
-    top = _git(directory, "rev-parse", "--show-toplevel")
-    if top is None:
-        return None
-    root = Path(top.strip())
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    branch = _git(root, "symbolic-ref", "--short", "--quiet", "HEAD")
-    # Before the first commit, the difference is from nothing at all.
-    base = "HEAD" if commit else (_git(root, "hash-object", "-t", "tree", os.devnull) or "").strip()
-    diff = _git(root, *DIFF, base)
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z") or ""
-    state = GitState(
-        directory=str(root),
-        commit=commit.strip() if commit else None,
-        branch=branch.strip() if branch else None,
-        dirty=bool(diff),
-        untracked=tuple(name for name in untracked.split("\0") if name),
-    )
-    return state, diff or ""
-
-
-def encode_diff(diff: str) -> bytes:
-    """Return a diff as the bytes that git gave."""
-    return diff.encode("utf-8", errors="surrogateescape")
+    untracked_bytes: int
+    left_out: tuple[LeftOut, ...]
+    not_named: int
+    problem: str | None
+    environment: Environment
 
 
 def save(sweep: Sweep) -> None:
-    """Write the git state of the user's program below the sweep, unless it is there.
+    """Write what the sweep is about to run below its directory, unless it is there.
 
-    No repository is no error: the file then says null.
+    It never raises: what cannot be found out is recorded as such, and if nothing can be
+    written there is a warning.
     """
     folder = sweep.own / "code"
     if (folder / "git.json").exists():
         return
-    folder.mkdir(exist_ok=True)
-    found = git_state(program_directory())
-    if found is not None and found[1]:
-        files.write_atomic(folder / "diff.patch", encode_diff(found[1]), mode=0o600)
-    files.write_json(folder / "git.json", asdict(found[0]) if found else None, mode=0o600)
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *arguments],  # noqa: S607 - the user's own git
-            capture_output=True,
-            timeout=GIT_TIMEOUT_S,
-            check=False,
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _take(folder)
+    except OSError as error:
+        log.warning("the code of this sweep is not recorded in %s: %s", folder, error)
+
+
+def _take(folder: Path) -> None:
+    place = program_directory()
+    trees = work_trees(place)
+    top = trees[0]
+    environment = Environment.here()
+    found = top.git_directory is not None
+    program = Program.of_this_process(top.directory if found else None, environment)
+    content: dict[str, Any] = {
+        "problem": None if found else top.problem,
+        "program": asdict(program),
+        "repositories": [],
+        "untracked": {"kept": [], "bytes": 0, "left_out": [], "not_named": 0},
+    }
+    if found:
+        lost = [tree for tree in trees[1:] if tree.problem and not tree.submodule]
+        kept = [tree for tree in trees if tree not in lost]
+        saved = [_save_diff(folder, number, tree) for number, tree in enumerate(kept)]
+        content["repositories"] = [asdict(repository) for repository in saved]
+        content["untracked"] = _save_untracked(folder, kept, lost, place)
+    files.write_json(folder / "environment.json", environment.to_json(), mode=0o600)
+    # The last file: with it the snapshot is whole.
+    files.write_json(folder / "git.json", content, mode=0o600)
+
+
+def _save_diff(folder: Path, number: int, tree: WorkTree) -> Repository:
+    name = f"diff.{number}.patch" if number else "diff.patch"
+    if tree.diff:
+        files.write_atomic(folder / name, tree.diff, mode=0o600)
+    return Repository(
+        path=tree.path,
+        directory=str(tree.directory),
+        git_directory=str(tree.git_directory) if tree.git_directory else None,
+        commit=tree.commit,
+        branch=tree.branch,
+        remote=tree.remote,
+        dirty=tree.dirty,
+        diff=name if tree.diff else None,
+        diff_bytes=len(tree.diff),
+        problem=tree.problem,
+    )
+
+
+def _save_untracked(
+    folder: Path, trees: Sequence[WorkTree], lost: Sequence[WorkTree], place: Path
+) -> dict[str, Any]:
+    top = trees[0].directory
+    names = [
+        name if tree.path == "." else f"{tree.path}/{name}"
+        for tree in trees
+        for name in tree.untracked
+    ]
+    left_out = [LeftOut(f"{tree.path}/", f"it is a repository: {tree.problem}") for tree in lost]
+    size = 0
+    if names:
+        names, refused = choose(top, names, (place, Path.cwd()))
+        left_out += refused
+    if names:
+        with files.atomic_writer(folder / UNTRACKED, mode=0o600) as stream:
+            refused = pack(top, names, stream)
+            size = stream.tell()
+        left_out += refused
+        names = sorted({*names}.difference(one.path for one in refused))
+    named = sorted(left_out, key=lambda one: one.path)[:MOST_NAMED]
+    return {
+        "kept": names,
+        "bytes": size,
+        "left_out": [asdict(one) for one in named],
+        "not_named": sum(one.files for one in left_out) - sum(one.files for one in named),
+    }
+
+
+def load(sweep: Sweep) -> CodeSnapshot:
+    """Read back what `save` has written.
+
+    Raises
+    ------
+    SweepError
+        If there is no snapshot, or it cannot be read.
+    """
+    folder = sweep.own / "code"
+    try:
+        return _from_json(
+            folder,
+            json.loads((folder / "git.json").read_bytes()),
+            json.loads((folder / "environment.json").read_bytes()),
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else None
+    except FileNotFoundError:
+        raise SweepError(f"{sweep.directory} has no record of its code ({folder})") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SweepError(f"the record of the code in {folder} is damaged: {error!r}") from error
+
+
+def _from_json(folder: Path, content: Mapping[str, Any], ran_in: Mapping[str, Any]) -> CodeSnapshot:
+    untracked = content["untracked"]
+    return CodeSnapshot(
+        folder=folder,
+        program=Program.from_json(content["program"]),
+        repositories=tuple(Repository(**values) for values in content["repositories"]),
+        untracked=tuple(untracked["kept"]),
+        untracked_bytes=untracked["bytes"],
+        left_out=tuple(LeftOut(**values) for values in untracked["left_out"]),
+        not_named=untracked["not_named"],
+        problem=content["problem"],
+        environment=Environment.from_json(ran_in),
+    )

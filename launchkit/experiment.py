@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from launchkit import files
-from launchkit.job import Job
+from launchkit.job import Job, read
 from launchkit.logging import logger
 from launchkit.logging.variant import encode, read_variant, write_variant
 
@@ -140,6 +140,7 @@ def open_logger(
         log_tabular_only=settings.log_tabular_only,
         text_file=settings.text_file,
         tabular_file=settings.tabular_file,
+        resume=read(directory).attempt > 1,
     )
     if known is not None:
         _warn_of_changes(path, known, now)

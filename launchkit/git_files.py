@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launchkit import files
-from launchkit.code_snapshot import encode_diff, git_state, program_directory
+from launchkit.program import program_directory
+from launchkit.repository import work_trees
 
 
 class GitInfo(NamedTuple):
@@ -21,13 +22,18 @@ class GitInfo(NamedTuple):
 
 
 def git_infos_of_program() -> list[GitInfo]:
-    """Return the state of the repository of the user's program; nothing without one."""
-    found = git_state(program_directory())
-    if found is None:
-        return []
-    state, diff = found
-    branch = state.branch or "[DETACHED]"
-    return [GitInfo(state.directory, diff, "", state.commit, branch)]
+    """Return the state of the repository of the user's program, and of its submodules."""
+    return [
+        GitInfo(
+            directory=str(tree.directory),
+            code_diff=tree.diff.decode(errors="surrogateescape"),
+            code_diff_staged="",
+            commit_hash=tree.commit,
+            branch_name=tree.branch or "[DETACHED]",
+        )
+        for tree in work_trees(program_directory())
+        if tree.git_directory is not None
+    ]
 
 
 def write_git_infos(directory: Path, git_infos: Sequence[GitInfo] | None = None) -> None:
@@ -46,7 +52,8 @@ def write_git_infos(directory: Path, git_infos: Sequence[GitInfo] | None = None)
         name = info.directory.strip("/").replace("/", "-")
         for diff, ending in ((info.code_diff, ""), (info.code_diff_staged, "_staged")):
             if diff:
-                files.write_atomic(directory / f"{name}{ending}.patch", encode_diff(diff))
+                patch = diff.encode(errors="surrogateescape")
+                files.write_atomic(directory / f"{name}{ending}.patch", patch)
         lines += [
             f"directory: {info.directory}",
             f"git hash: {info.commit_hash}",

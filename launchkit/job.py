@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from launchkit import files
+from launchkit import files, process_table
 
 OWN_DIR = ".launchkit"
 
@@ -52,6 +52,25 @@ class JobState(str, Enum):
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a job needs where it is not what its mode's settings say.
+
+    Parameters
+    ----------
+    gpus
+        How many GPUs it gets.
+    cpus
+        How many threads its libraries may use.
+    timeout_min
+        Minutes after which it is ended.
+    """
+
+    gpus: int | None = None
+    cpus: int | None = None
+    timeout_min: float | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One job of a sweep.
 
@@ -63,11 +82,14 @@ class Job:
         What makes it differ from the others, as Hydra override strings.
     directory
         Its output directory, absolute.
+    needs
+        What it needs beside what all need.
     """
 
     num: int
     overrides: tuple[str, ...]
     directory: Path
+    needs: Needs = Needs()
 
     @property
     def own(self) -> Path:
@@ -107,14 +129,15 @@ class JobError:
 class Attempt:
     """One run of a job, as its state file has it.
 
-    Times are seconds since the epoch. `host` and `pid` are of the process that runs it.
-    `warning` is what is to be known of a job that completed all the same.
+    Times are seconds since the epoch. `host`, `pid` and `process` are of the process that
+    runs it; the last is its `process_table.identity`. `warning` is what is to be known of a job that completed all the same.
     """
 
     state: JobState = JobState.PENDING
     attempt: int = 1
     host: str | None = None
     pid: int | None = None
+    process: str | None = None
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
@@ -186,13 +209,40 @@ def change(job: Job, state: JobState, **values: Any) -> Attempt:
     OSError
         If the state could not be written; the old one is then still there.
     """
-    job.own.mkdir(parents=True, exist_ok=True, mode=0o777)
+    make_own(job)
     attempt = dataclasses.replace(read(job.directory), state=state, **values)
     content = attempt.to_json()
     event = {"time": time.time(), **{k: v for k, v in content.items() if v is not None}}
     files.append_line(job.own / "events.jsonl", json.dumps(event, ensure_ascii=False), mode=0o600)
     files.write_json(job.own / "state.json", content, mode=0o600)
     return attempt
+
+
+def make_own(job: Job) -> None:
+    """Make the directory of launchkit's files about a job, for its owner only."""
+    job.own.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def renew(job: Job) -> Attempt:
+    """Make a job pending again, and put away what its last attempt printed.
+
+    The logs get the number of their attempt, ``stdout.1.log`` say; snapshots, rows and all
+    else that the job wrote stay where they are, for the next attempt to go on from.
+    """
+    before = read(job.directory)
+    for log in (job.stdout, job.stderr):
+        with contextlib.suppress(FileNotFoundError):
+            log.rename(log_of(log, before.attempt))
+    for name in ("result.json", "result.pkl", "failure.pkl"):
+        (job.own / name).unlink(missing_ok=True)
+    fresh = Attempt(attempt=before.attempt + 1)
+    values = {f.name: getattr(fresh, f.name) for f in dataclasses.fields(fresh)}
+    return change(job, values.pop("state"), **values)
+
+
+def log_of(log: Path, attempt: int) -> Path:
+    """Return where a log of a past attempt is: ``stdout.2.log`` for ``stdout.log``."""
+    return log.with_suffix(f".{attempt}{log.suffix}")
 
 
 def beat(job: Job) -> None:
@@ -223,6 +273,7 @@ def start(job: Job) -> Attempt:
         JobState.RUNNING,
         host=socket.gethostname(),
         pid=os.getpid(),
+        process=process_table.identity(),
         started=time.time(),
         ended=None,
         exit_code=None,

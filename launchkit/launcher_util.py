@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launchkit import runner
+from launchkit.detach import detach, handed_over
 from launchkit.experiment import (
     SEED_BELOW,
     Experiment,
@@ -23,10 +24,13 @@ from launchkit.experiment import (
     create_log_dir,
     set_seed,
 )
+from launchkit.handle import JobHandle
 from launchkit.job import Job
 from launchkit.logging import logger
 from launchkit.modes import registry
+from launchkit.policy import Policy
 from launchkit.progress import Progress
+from launchkit.runner import Work
 from launchkit.single import reset_execution_environment, run_experiment_here, setup_logger
 from launchkit.sweep import Sweep, SweepError
 from launchkit.sweeper import grid_of
@@ -44,7 +48,6 @@ __all__ = [
 
 LATER_MODES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "local_input_dir_to_mount_point_dict": (None, ("local_docker", "ssh", "ec2", "gcp")),
-    "skip_wait": (False, ()),
     "sync_interval": (180, ("ec2", "gcp")),
     "region": ("us-east-1", ("ec2",)),
     "instance_type": (None, ("ec2", "gcp")),
@@ -136,14 +139,18 @@ def run_experiment(
         Whether the function takes the variant's entries as keywords.
     verbose
         Whether the plan of the mode is printed line by line, with each job's variant.
-    local_input_dir_to_mount_point_dict, skip_wait, sync_interval, region, instance_type, \
+    skip_wait
+        Whether to leave the jobs to a supervisor that outlives this program, and return at
+        once.
+    local_input_dir_to_mount_point_dict, sync_interval, region, instance_type, \
 spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         For modes that leave this machine.
 
     Returns
     -------
     list
-        What the function returned, a value a job.
+        What the function returned, a value a job; with `skip_wait` a `JobHandle` a job,
+        which knows its state and, later, its value.
 
     Raises
     ------
@@ -158,6 +165,8 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     given = dict(locals())
     driver = registry.create(mode, {})
     _refuse_what_the_mode_cannot_do(mode, given)
+    if skip_wait and driver.in_this_process:
+        raise ValueError(f"mode {mode!r} cannot honour skip_wait=True: the jobs run in this process")
     _refuse_wrong_types(method_call, seed, variant)
     logger.check_snapshot_settings(snapshot_mode, snapshot_gap)
     settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)
@@ -185,7 +194,11 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         base_log_dir=None if base_log_dir is None else os.fspath(base_log_dir),
     )
     sweep = Sweep.create(sweep_directory, mode=mode, settings={}, command=sys.argv)
-    outcomes = runner.run(sweep, jobs, task, driver, Progress(verbose=verbose))
+    work, progress = Work(sweep, jobs, task), Progress(verbose=verbose)
+    if skip_wait:
+        progress.say(handed_over(sweep, len(jobs), detach(work, driver, Policy())))
+        return [JobHandle(sweep, job) for job in jobs]
+    outcomes = runner.run(work, driver, progress)
     failed = runner.bad(outcomes)
     if failed:
         raise ExperimentsFailed(failed)

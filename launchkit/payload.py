@@ -1,17 +1,23 @@
-"""What the jobs of a sweep share, pickled once for processes that are not forks.
+"""What the jobs of a sweep share, pickled for processes that are no forks of the launcher.
 
 The file is a line of JSON that says what is in it and which Python wrote it, then the
-pickle. The line is checked before anything is unpickled.
+pickle. The line is checked before anything is unpickled. Each batch of jobs has a file;
+what is large in it, and the same in all of them, is in a file of its own, named after its
+checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import pickle
 import platform
+import re
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from launchkit import files
@@ -21,22 +27,35 @@ from launchkit.task import Task
 PACKAGES = ("hydra-core", "omegaconf", "cloudpickle")
 
 
+LARGE = 512
+"""Bytes from which on a bytes object is kept in a file of its own."""
+
+
 class PayloadError(RuntimeError):
     """A payload cannot be written, or must not be read here."""
 
 
-def save(sweep: Sweep, task: Task) -> None:
-    """Pickle the task of a sweep into its directory, for the owner only.
+def save(sweep: Sweep, task: Task, first: int = 0) -> None:
+    """Pickle the task of a batch of jobs into the sweep's directory, for the owner only.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    task
+        What the jobs run.
+    first
+        The lowest of their numbers.
 
     Raises
     ------
     PayloadError
         If the task cannot be pickled.
     """
-    import cloudpickle  # noqa: PLC0415 - slow to import, and a fork needs none
-
     try:
-        data = cloudpickle.dumps(task)
+        data = _dumps(task, sweep.own / "shared")
+    except OSError:
+        raise
     except Exception as error:  # what is pickled is the user's, and may raise anything
         raise PayloadError(
             f"the task function cannot be pickled ({type(error).__name__}: {error}); "
@@ -51,35 +70,109 @@ def save(sweep: Sweep, task: Task) -> None:
         "cwd": os.getcwd(),  # noqa: PTH109
     }
     files.write_atomic(
-        sweep.own / "payload.pkl", json.dumps(header).encode() + b"\n" + data, mode=0o600
+        _path(sweep, first), json.dumps(header).encode() + b"\n" + data, mode=0o600
     )
 
 
-def load(sweep: Sweep) -> Task:
-    """Unpickle the task of a sweep, after its header has been found to fit.
+def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
+    """Unpickle what a job of a sweep runs, after the header has been found to fit.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    num
+        The job's number.
+    other_versions
+        Whether packages of other versions than those it was written with will do.
 
     Raises
     ------
     PayloadError
-        If it is of another sweep or another Python, or damaged.
+        If it is of another sweep, another Python or other packages, or damaged.
     """
-    path = sweep.own / "payload.pkl"
+    path = _path(sweep, first_of(sweep, num))
     try:
         line, _, data = path.read_bytes().partition(b"\n")
         header = json.loads(line)
-        _check(header, sweep, data)
+        _check(header, sweep, data, other_versions=other_versions)
+    except FileNotFoundError as error:
+        raise PayloadError(
+            f"{path} is not there: what the jobs run could not be pickled; run the program itself "
+            f"again, with hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
     sys.path[:] = [*sys.path, *(entry for entry in header["path"] if entry not in sys.path)]
     if os.path.isdir(header["cwd"]):  # noqa: PTH112
         os.chdir(header["cwd"])
-    import cloudpickle  # noqa: PLC0415 - slow to import
-
-    task: Task = cloudpickle.loads(data)
+    task: Task = _Unpickler(data, sweep.own / "shared").load()
     return task
 
 
-def _check(header: dict[str, Any], sweep: Sweep, data: bytes) -> None:
+def _dumps(task: Task, shared: Path) -> bytes:
+    import cloudpickle  # noqa: PLC0415 - slow to import
+
+    kept: dict[int, tuple[bytes, str]] = {}
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+        def persistent_id(self, value: Any) -> str | None:
+            if type(value) is not bytes or len(value) < LARGE:
+                return None
+            if id(value) not in kept:
+                kept[id(value)] = (value, _keep(value, shared))
+            return kept[id(value)][1]
+
+    stream = io.BytesIO()
+    Pickler(stream).dump(task)
+    return stream.getvalue()
+
+
+def _keep(value: bytes, shared: Path) -> str:
+    """Write a value into the file that is named after its checksum, if it is not there."""
+    name = hashlib.sha256(value).hexdigest()
+    path = shared / name
+    if not path.exists():
+        shared.mkdir(exist_ok=True, mode=0o700)
+        files.write_atomic(path, value, mode=0o600)
+    return name
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles a task, with what is in files of its own."""
+
+    def __init__(self, data: bytes, shared: Path) -> None:
+        super().__init__(io.BytesIO(data))
+        self._shared = shared
+        self._kept: dict[str, bytes] = {}
+
+    def persistent_load(self, name: str) -> bytes:
+        if name not in self._kept:
+            path = self._shared / name
+            try:
+                value = path.read_bytes()
+            except OSError as error:
+                raise PayloadError(f"{path} cannot be read ({error.strerror})") from error
+            if hashlib.sha256(value).hexdigest() != name:
+                raise PayloadError(f"{path} is damaged (its checksum differs)")
+            self._kept[name] = value
+        return self._kept[name]
+
+
+def _path(sweep: Sweep, first: int) -> Path:
+    return sweep.own / (f"payload-{first}.pkl" if first else "payload.pkl")
+
+
+def first_of(sweep: Sweep, num: int) -> int:
+    """Return the lowest number of the batch that a job is of, which has a payload."""
+    names = os.listdir(sweep.own)  # noqa: PTH208
+    firsts = (int(found[1]) for name in names if (found := re.fullmatch(r"payload-(\d+).pkl", name)))
+    return max((first for first in firsts if first <= num), default=0)
+
+
+def _check(
+    header: dict[str, Any], sweep: Sweep, data: bytes, *, other_versions: bool
+) -> None:
     if header["sweep"] != sweep.id:
         raise PayloadError(
             f"the payload is of sweep {header['sweep']}, not of {sweep.id}; start the sweep again"
@@ -92,6 +185,16 @@ def _check(header: dict[str, Any], sweep: Sweep, data: bytes) -> None:
         )
     if hashlib.sha256(data).hexdigest() != header["sha256"]:
         raise PayloadError("the payload is damaged (its checksum differs); start the sweep again")
+    if not other_versions and header["packages"] != (here_ := _versions()):
+        changed = [
+            f"{name} {version} (here {here_.get(name, 'none')})"
+            for name, version in header["packages"].items()
+            if here_.get(name) != version
+        ]
+        raise PayloadError(
+            f"the payload was written with {', '.join(changed)}; install these versions, or "
+            "resume with --force"
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Runs jobs on this machine, a process each, so many at a time."""
+"""Runs jobs on this machine, a process each, as its places allow."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import select
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
-from launchkit import processes
+from launchkit import interrupts, process_table, processes
+from launchkit.job import Job, Needs
+from launchkit.placement import Place, Places
 
 POLL_S = 0.02
+ASK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,21 @@ class Pool:
 
     Parameters
     ----------
-    slots
-        How many run at a time.
+    places
+        What there is of this machine for them.
     start
-        Starts the process of a job, given its number, and returns the process's id.
+        Starts the process of a job in its place, and returns the process's id.
     """
 
-    def __init__(self, slots: int, start: Callable[[int], int]) -> None:
-        self._slots = slots
+    def __init__(self, places: Places, start: Callable[[Job, Place], int]) -> None:
+        self._places = places
         self._start = start
-        self._queue: deque[int] = deque()
+        # The jobs that wait, by what they need: those that need the same start in order.
+        self._queues: dict[Needs, list[tuple[int, int]]] = {}
+        self._waiting: dict[int, Job] = {}
+        self._added = 0
         self._running: dict[int, _Process] = {}
+        self._others: set[int] = set()
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -48,19 +55,21 @@ class Pool:
     @property
     def queued(self) -> tuple[int, ...]:
         """The numbers of the jobs that have none yet."""
-        return tuple(self._queue)
+        return tuple(self._waiting)
 
-    def add(self, nums: Iterable[int]) -> None:
+    def add(self, jobs: Iterable[Job]) -> None:
         """Queue jobs; they start at the next `wait`."""
-        self._queue.extend(nums)
+        for job in jobs:
+            self._added += 1
+            self._waiting[job.num] = job
+            heappush(self._queues.setdefault(job.needs, []), (self._added, job.num))
 
-    def remove(self, nums: Iterable[int]) -> None:
-        """Forget jobs that have not started."""
-        gone = set(nums)
-        self._queue = deque(num for num in self._queue if num not in gone)
+    def remove(self, nums: Iterable[int]) -> list[int]:
+        """Forget jobs that have not started, and return which they were."""
+        return [num for num in nums if self._waiting.pop(num, None) is not None]
 
     def wait(self, timeout: float) -> list[Ended]:
-        """Keep the slots full, and return the jobs that ended, once there is one.
+        """Keep the places full, and return the jobs that ended, once there is one.
 
         Parameters
         ----------
@@ -70,7 +79,9 @@ class Pool:
         self._fill()
         deadline = time.monotonic() + timeout
         while self._running:
-            ended = self._reap(dict(self._running), max(0.0, deadline - time.monotonic()))
+            self._press()
+            due = min([deadline, *(process.due for process in self._running.values())])
+            ended = self._reap(max(0.0, due - time.monotonic()))
             if ended:
                 self._fill()
                 return ended
@@ -78,8 +89,8 @@ class Pool:
                 break
         return []
 
-    def terminate(self, nums: Iterable[int], grace: float) -> list[Ended]:
-        """End running jobs with all they started, and return how each ended.
+    def stop(self, nums: Iterable[int], grace: float) -> None:
+        """Ask running jobs to end, with all they started; `wait` sees them do so.
 
         Parameters
         ----------
@@ -88,55 +99,102 @@ class Pool:
         grace
             Seconds between asking (SIGTERM) and killing (SIGKILL).
         """
-        doomed = {num: self._running[num] for num in nums if num in self._running}
-        ended: list[Ended] = []
-        for process in doomed.values():
-            processes.kill_tree(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        try:
-            while doomed and time.monotonic() < deadline:
-                ended += self._reap(doomed, max(0.0, deadline - time.monotonic()))
-        finally:
-            for process in doomed.values():
-                processes.kill_tree(process.pid, signal.SIGKILL)
-        while doomed:
-            ended += self._reap(doomed, 1.0)
-        return ended
+        for num in nums:
+            if num in self._running:
+                self._running[num].stop(grace)
+        self._press()
+
+    def _press(self) -> None:
+        for process in self._running.values():
+            process.press()
 
     def _fill(self) -> None:
-        while self._queue and len(self._running) < self._slots:
-            num = self._queue.popleft()
+        if self._waiting and not self._running:
+            self._others = process_table.children()
+            processes.adopt_orphans()
+        while self._waiting:
+            job, place = self._next()
+            if job is None or place is None:
+                break
             with processes.holding_signals():
-                self._running[num] = _Process(self._start(num))
+                self._running[job.num] = _Process(self._start(job, place), place)
+        if not self._running:
+            processes.adopt_orphans(False)
 
-    def _reap(self, watched: dict[int, _Process], timeout: float) -> list[Ended]:
-        """Wait until one of `watched` ends, and take out every one that has."""
-        _wait_for_any([process.fd for process in watched.values()], timeout)
+    def _next(self) -> tuple[Job | None, Place | None]:
+        """Take the first job that there is a place for, with that place."""
+        heads = []
+        for needs, queue in self._queues.items():
+            while queue and queue[0][1] not in self._waiting:
+                heappop(queue)
+            if queue:
+                heads.append((queue[0], needs))
+        for (_, num), needs in sorted(heads, key=lambda head: head[0]):
+            place = self._places.take(needs)
+            if place is not None:
+                heappop(self._queues[needs])
+                return self._waiting.pop(num), place
+        return None, None
+
+    def _reap(self, timeout: float) -> list[Ended]:
+        """Wait until a job ends, and take out every one that has."""
+        with interrupts.felt():
+            _wait_for_any([process.fd for process in self._running.values()], timeout)
         ended = []
-        for num, process in list(watched.items()):
-            code = process.reap()
-            if code is not None:
-                del watched[num], self._running[num]
-                ended.append(Ended(num, code))
+        for num, process in list(self._running.items()):
+            if process.ended():
+                # While the process is a zombie, nobody else has its id.
+                known = {other.pid for other in self._running.values()} | self._others
+                processes.end_orphans(known)
+                del self._running[num]
+                self._places.give_back(process.place)
+                ended.append(Ended(num, process.reap()))
         return ended
 
 
 class _Process:
     """A child process, with the descriptor that becomes readable when it ends."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, place: Place) -> None:
         self.pid = pid
+        self.place = place
         self.fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+        self.due = float("inf")
+        """When it is to be asked again to end, or killed, by the monotonic clock."""
+        self._kill_at = float("inf")
+        self._asked = False
 
-    def reap(self) -> int | None:
-        """Return how the process ended, or None while it runs.
+    def stop(self, grace: float) -> None:
+        """Ask it to end, and to have ended after so many seconds."""
+        now = time.monotonic()
+        self.due, self._kill_at = now, min(self._kill_at, now + grace)
 
-        What it started and left running is part of the job and ends with it; that is
-        done while the process is still a zombie, so that nobody else has its id.
+    def press(self) -> None:
+        """Ask it, or kill it, if that is due.
+
+        It is asked more than once: an exception raised in a callback of the interpreter
+        is lost there. What it has started is asked once.
         """
-        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return None
-        processes.kill_tree(self.pid, signal.SIGKILL)
+        now = time.monotonic()
+        if now < self.due:
+            return
+        if now >= self._kill_at:
+            processes.kill_tree(self.pid, signal.SIGKILL)
+            self.due = now + ASK_AGAIN_S
+            return
+        if self._asked:
+            processes.send([self.pid], signal.SIGTERM)
+        else:
+            processes.kill_tree(self.pid, signal.SIGTERM)
+            self._asked = True
+        self.due = min(now + ASK_AGAIN_S, self._kill_at)
+
+    def ended(self) -> bool:
+        """Tell whether it has; its id is still its own."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def reap(self) -> int:
+        """Let go of it, and return how it ended."""
         _, status = os.waitpid(self.pid, 0)
         if self.fd is not None:
             os.close(self.fd)

@@ -8,25 +8,40 @@ import ctypes
 import gc
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from launchkit import openblas, process_table
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+REAP_S = 0.1
 
 
-def fork(run: Callable[[], int]) -> int:
+def fork(run: Callable[[], int], *, bound: bool = True) -> int:
     """Run a function in a forked child, a session of its own, and return the child's id.
 
-    The child has everything imported that this process has, and shares its memory.
-    It ends with what `run` returns, after its own exit handlers.
+    The child has everything imported that this process has, and shares its memory. It
+    ends with what `run` returns, after its own exit handlers.
+
+    Parameters
+    ----------
+    run
+        The function; it returns the exit code.
+    bound
+        Whether the child is killed if this process ends before it, and is the parent of
+        what its own children leave behind.
     """
+    parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -41,6 +56,9 @@ def fork(run: Callable[[], int]) -> int:
     code = 1
     try:
         _begin_child()
+        if bound:
+            end_with(parent)
+            adopt_orphans()
         code = run()
         _end_child()
     except BaseException:  # nothing may return into the parent's frames
@@ -69,34 +87,91 @@ def let_signals_through() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def spawn(command: Sequence[str]) -> int:
-    """Start a command in a session of its own and return its process id."""
+def spawn(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Start a command in a session of its own and return its process id.
+
+    Parameters
+    ----------
+    command
+        The program and its arguments.
+    environment
+        Variables to set beside those of this process.
+    """
     # The child is reaped by its id, as a forked one is.
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+    )
     process.returncode = 0
     return process.pid
 
 
+def print_to(output: int) -> None:
+    """Let this process print to a descriptor, which is closed, and read nothing."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    for number in (1, 2):
+        os.dup2(output, number)
+    for number in {null, output}.difference((0, 1, 2)):
+        os.close(number)
+
+
+def let_go_of_files() -> None:
+    """Close every file of this process, a pipe that others wait on for one."""
+    print_to(os.open(os.devnull, os.O_WRONLY))
+    highest = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
+    os.closerange(3, highest + 1)
+
+
+def end_with(parent: int) -> None:
+    """Let the system kill this process as soon as its parent, `parent`, has ended."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        os._exit(1)
+
+
+def adopt_orphans(adopt: bool = True) -> None:
+    """Become the parent of what this process's children leave running when they end."""
+    _prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
+
+
+def end_orphans(known: Collection[int]) -> None:
+    """End the processes that ended children have left to this one.
+
+    Parameters
+    ----------
+    known
+        Children that are no orphans. Neither is one in this process's own session.
+    """
+    session = os.getsid(0)
+    orphans = {
+        pid
+        for pid in process_table.children().difference(known)
+        if process_table.session_of(pid) not in (session, None)
+    }
+    if not orphans:
+        return
+    send(process_table.tree(*orphans) - {os.getpid(), *known}, signal.SIGKILL)
+    deadline = time.monotonic() + REAP_S
+    while orphans and time.monotonic() < deadline:
+        orphans = {pid for pid in orphans if not _reaped(pid)}
+        time.sleep(0.001 if orphans else 0.0)
+
+
 def kill_tree(pid: int, number: signal.Signals) -> None:
     """Send a signal to the session that a job's process leads, and to all below it."""
-    for member in {pid, *_session_members(pid)}:
+    send(process_table.tree(pid), number)
+
+
+def send(pids: Collection[int], number: signal.Signals) -> None:
+    """Send a signal to processes; those that have ended are left out."""
+    for pid in pids:
         try:
-            os.kill(member, number)
+            os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def descendants() -> set[int]:
-    """Return the ids of the processes that this one has started, and of theirs."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents():
-        children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    unseen = [os.getpid()]
-    while unseen:
-        unseen += (new := children.pop(unseen.pop(), []))
-        found.update(new)
-    return found
 
 
 def fork_is_safe() -> bool:
@@ -110,13 +185,14 @@ def fork_is_safe() -> bool:
     if _cuda_is_open():
         return False
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
-    return threads == 1 or threads - 1 <= _openblas_threads()
+    return threads == 1 or threads - 1 <= openblas.extra_threads()
 
 
 def _begin_child() -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     let_signals_through()
     atexit._clear()
     _reseed_numpy()
@@ -155,33 +231,21 @@ def _reseed_numpy() -> None:
         numpy.random.seed()
 
 
-def _session_members(leader: int) -> list[int]:
-    """Return the ids of the processes in the session that `leader` leads."""
-    members = []
-    for entry in _processes():
-        try:
-            if os.getsid(entry) == leader:
-                members.append(entry)
-        except (ProcessLookupError, PermissionError):
-            continue
-    return members
+def _reaped(pid: int) -> bool:
+    """Take note of a child's end, if it has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
-def _parents() -> list[tuple[int, int]]:
-    """Return each process's id and its parent's."""
-    found = []
-    for pid in _processes():
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        # The name, in parentheses, may hold anything; the state and the parent follow it.
-        found.append((pid, int(stat.rpartition(b")")[2].split()[1])))
-    return found
+def _prctl(option: int, value: int) -> None:
+    """Set an attribute of this process; only Linux has them."""
+    if sys.platform.startswith("linux"):
+        _libc.prctl(option, value, 0, 0, 0)
 
 
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+_libc = ctypes.CDLL(None)
 
 
 def _cuda_is_open() -> bool:
@@ -193,22 +257,3 @@ def _cuda_is_open() -> bool:
         except OSError:
             continue
     return False
-
-
-def _openblas_threads() -> int:
-    """Return how many threads the loaded OpenBLAS libraries keep, beside the main one."""
-    libraries = set(re.findall(r"(/\S*openblas\S*\.so\S*)", Path("/proc/self/maps").read_text()))
-    return sum(_count_threads(library) - 1 for library in libraries)
-
-
-def _count_threads(library: str) -> int:
-    try:
-        handle = ctypes.CDLL(library)
-    except OSError:  # replaced on the disk since it was loaded
-        return 1
-    for prefix in ("scipy_openblas", "openblas"):
-        for suffix in ("64_", "", "_64", "_64_", "64"):
-            count = getattr(handle, f"{prefix}_get_num_threads{suffix}", None)
-            if count is not None:
-                return int(count())
-    return 1

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
-from launchkit.job import Attempt, Job, JobState
-from launchkit.logging.table import format_table
-from launchkit.metrics import default_metrics
+from launchkit.board import Board
+from launchkit.job import Attempt, Job
+from launchkit.masking import mask_text
 from launchkit.modes.base import Plan
+from launchkit.report import (
+    counts,
+    describe,
+    duration,
+    failures,
+    reason,
+    summary,
+    time_of,
+    warnings,
+)
+from launchkit.screen import Screen
+from launchkit.sweep import Sweep
 
-LIST_AT_MOST = 50
 REFRESH_S = 0.2
-TAIL_BYTES = 65536
 
 
 class Progress:
-    """Reports on a sweep: one line that changes on a terminal, a line a job elsewhere.
+    """Reports on a sweep: a few lines that change on a terminal, a line a job elsewhere.
+
+    It is fed by the launcher, or by whoever follows a sweep from elsewhere, and knows jobs
+    and their states only.
 
     Parameters
     ----------
@@ -32,166 +43,149 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         self._verbose = verbose
-        self._stream = stream if stream is not None else sys.stderr
-        self._live = self._stream.isatty()
-        self._line = ""
+        self._screen = Screen(stream if stream is not None else sys.stderr)
+        self._board = Board()
         self._next = 0.0
-        self._begun = time.monotonic()
-        self._jobs: list[Job] = []
-        self._attempts: dict[int, Attempt] = {}
-        self._directory = Path()
+        self._begun: float | None = time.monotonic()
+        self._directory = ""
 
-    def start(self, plan: Plan, *, turns: bool) -> None:
-        """Say what is going to run; `turns` where the jobs themselves use the terminal."""
-        self._live = self._live and not turns
-        self._jobs.extend(plan.jobs)
-        self._directory = plan.sweep.directory
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can see it any more: what it writes to has been closed."""
+        return self._screen.closed
+
+    def start(
+        self, plan: Plan, *, turns: bool, earlier: Mapping[int, Attempt] | None = None
+    ) -> None:
+        """Say what is going to run.
+
+        Parameters
+        ----------
+        plan
+            The plan of a sweep, or of a batch of its jobs.
+        turns
+            Whether the jobs themselves use the terminal.
+        earlier
+            How jobs ended that do not run now, to be counted and listed with the others.
+        """
+        if turns:
+            self._screen.live = False
+        self._board.add(job for job in plan.sweep.jobs if job.num in (earlier or {}))
+        for num, attempt in (earlier or {}).items():
+            self._board.ended(num, attempt)
+        self._board.add(plan.jobs)
+        self._directory = str(plan.sweep.directory)
         count = len(plan.jobs)
         self.say(f"launchkit: {count} job{'s' * (count != 1)}, mode {plan.sweep.mode}")
         for line in plan.lines:
             self.say(f"  {line}")
         if self._verbose:
             for job in plan.jobs:
-                self.say(f"  job {job.num}: {job.describe()}")
+                self.say(f"  job {job.num}: {describe(job)}")
+
+    def follow(self, sweep: Sweep, attempts: Mapping[int, Attempt], *, since: float | None) -> None:
+        """Say where a sweep stands that another process drives.
+
+        Parameters
+        ----------
+        sweep
+            The sweep.
+        attempts
+            Where its jobs stand.
+        since
+            When its launcher started, in seconds since the epoch, if that is known.
+        """
+        ago = max(0.0, time.time() - since) if since is not None else None
+        self._begun = time.monotonic() - ago if ago is not None else None
+        self._directory = str(sweep.directory)
+        self.add(sweep.jobs)
+        for num, attempt in attempts.items():
+            if attempt.state.final:
+                self._board.ended(num, attempt)
+        self.say(f"launchkit: {counts(sweep.jobs, attempts) or 'no jobs'}, mode {sweep.mode}")
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Take note of jobs that have been added to the sweep."""
+        self._board.add(jobs)
 
     def say(self, text: str) -> None:
-        """Print a line above the one that changes."""
-        self._clear()
-        print(text, file=self._stream, flush=True)
+        """Print a line above those that change."""
+        self._screen.print(mask_text(text))
 
     def ended(self, job: Job, attempt: Attempt) -> None:
         """Take note of a job that has ended."""
-        self._attempts[job.num] = attempt
-        if self._live and not attempt.state.bad:
+        self._board.ended(job.num, attempt)
+        if self._screen.live and not attempt.state.bad:
             return
-        done = f"[{len(self._attempts)}/{len(self._jobs)}]"
-        self.say(f"{done} job {job.num} {attempt.state} in {_time(attempt)}  {job.describe()}")
+        done = f"[{len(self._board.attempts)}/{len(self._board.jobs)}]"
+        self.say(f"{done} job {job.num} {attempt.state} in {time_of(attempt)}  {describe(job)}")
 
-    def show(self, running: Sequence[int]) -> None:
-        """Refresh the line that changes."""
-        if not self._live or time.monotonic() < self._next:
+    def retrying(
+        self, job: Job, attempt: Attempt, delay_s: float, attempts_at_most: int | None = None
+    ) -> None:
+        """Take note of a job that has ended and is tried again.
+
+        Parameters
+        ----------
+        job
+            The job.
+        attempt
+            How its last attempt ended.
+        delay_s
+            Seconds until the next one.
+        attempts_at_most
+            How many there can be, if that is known.
+        """
+        coming = attempt.attempt + 1
+        self._board.again(job.num, coming)
+        limit = f" of {attempts_at_most}" if attempts_at_most is not None else ""
+        when = f"in {duration(delay_s)}" if delay_s >= 0.05 else "now"
+        self.say(
+            f"job {job.num} {attempt.state} ({reason(attempt)}), "
+            f"attempt {coming}{limit} {when}  {describe(job)}"
+        )
+
+    def show(self, running: Sequence[int], known: Mapping[int, Attempt] | None = None) -> None:
+        """Refresh the lines that change.
+
+        Parameters
+        ----------
+        running
+            The numbers of the jobs that run.
+        known
+            Their attempts, where they are known better than by their numbers.
+        """
+        if not self._screen.live or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + REFRESH_S
-        self._clear()
-        failed = sum(attempt.state.bad for attempt in self._attempts.values())
-        names = ", ".join(map(str, running[:8])) + (", …" if len(running) > 8 else "")
-        self._line = (
-            f"{len(self._attempts)}/{len(self._jobs)} ended"
-            + (f", {failed} failed" if failed else "")
-            + (f"; running {names}" if running else "")
-            + f"; {_duration(time.monotonic() - self._begun)}"
-        )
-        self._stream.write(self._line)
-        self._stream.flush()
+        self._board.runs(running, known or {})
+        # The cursor has a line of its own below.
+        rows = self._screen.size().lines - 1
+        self._screen.draw(self._board.lines(self._took(), rows))
 
-    def finish(self) -> None:
-        """Print the table, the failures, and where the sweep is."""
-        self._clear()
-        print(summary(self._jobs, self._attempts), file=self._stream)
-        for line in warnings(self._attempts) + failures(self._jobs, self._attempts):
-            print(line, file=self._stream)
-        states = counts(self._jobs, self._attempts)
-        took = _duration(time.monotonic() - self._begun)
-        print(f"{states} in {took}: {self._directory}", file=self._stream, flush=True)
+    def clear(self) -> None:
+        """Take away the lines that change, without a word."""
+        self._screen.clear()
 
-    def _clear(self) -> None:
-        if self._line:
-            self._stream.write("\r\x1b[2K")
-            self._line = ""
+    def finish(self, attempts: Mapping[int, Attempt] | None = None) -> None:
+        """Print the table, the failures, and where the sweep is.
 
+        Parameters
+        ----------
+        attempts
+            Where all jobs stand; by default how those ended that have.
+        """
+        self._screen.clear()
+        jobs = [*self._board.jobs.values()]
+        attempts = self._board.attempts if attempts is None else attempts
+        took = f" in {self._took()}" if self._begun is not None else ""
+        lines = [
+            summary(jobs, attempts),
+            *warnings(attempts),
+            *failures(jobs, attempts),
+            f"{counts(jobs, attempts) or 'no jobs'}{took}: {self._directory}",
+        ]
+        self._screen.print("\n".join(filter(None, lines)))
 
-def summary(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> str:
-    """Return the table of the jobs: state, time, overrides, the last metrics."""
-    shown = jobs if len(jobs) <= LIST_AT_MOST else jobs[:LIST_AT_MOST]
-    keys = _swept_keys(jobs)
-    metrics = {job.num: last_row(job.directory / "progress.csv") for job in shown}
-    names = _metric_names(metrics.values())
-    rows = []
-    for job in shown:
-        attempt = attempts.get(job.num, Attempt())
-        values = dict(_split(override) for override in job.overrides)
-        rows.append(
-            [str(job.num)]
-            + [values.get(key, "-") for key in keys]
-            + [str(attempt.state), _time(attempt)]
-            + [_number(metrics[job.num].get(name, "-")) for name in names]
-        )
-    table = format_table(rows, ["job", *keys, "state", "time", *names])
-    rest = len(jobs) - len(shown)
-    return table + (f"\n… and {rest} more: launchkit table" if rest else "")
-
-
-def warnings(attempts: dict[int, Attempt]) -> list[str]:
-    """Return a line for each job that completed, but not without a warning."""
-    return [f"warning: {known.warning}" for _, known in sorted(attempts.items()) if known.warning]
-
-
-def failures(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> list[str]:
-    """Return two lines for each job that ended badly: what happened, and where its log is."""
-    lines = []
-    for job in jobs:
-        attempt = attempts.get(job.num, Attempt())
-        if attempt.state.bad and attempt.state is not JobState.CANCELLED:
-            lines.append(f"job {job.num} {attempt.state}: {attempt.reason}  [{job.describe()}]")
-            lines.append(f"  log: {job.stderr}")
-    return lines
-
-
-def last_row(path: Path) -> dict[str, str]:
-    """Return the last whole row of a progress.csv, whatever its length."""
-    try:
-        with path.open("rb") as stream:
-            header = stream.readline()
-            stream.seek(max(len(header), path.stat().st_size - TAIL_BYTES))
-            lines = stream.read().decode(errors="replace").splitlines(keepends=True)
-    except OSError:
-        return {}
-    whole = [line for line in lines if line.endswith("\n")]
-    if not whole:
-        return {}
-    names, cells = list(csv.reader([header.decode(errors="replace"), whole[-1]]))
-    return dict(zip(names, cells, strict=False))
-
-
-def _metric_names(rows: Iterable[dict[str, str]]) -> list[str]:
-    return default_metrics(dict.fromkeys(name for row in rows for name in row))
-
-
-def _swept_keys(jobs: Sequence[Job]) -> list[str]:
-    """Return the override keys that jobs differ in, or all of them for a single job."""
-    values: dict[str, set[str | None]] = {}
-    overrides = [dict(_split(override) for override in job.overrides) for job in jobs]
-    for key in dict.fromkeys(key for known in overrides for key in known):
-        values[key] = {known.get(key) for known in overrides}
-    return [key for key, found in values.items() if len(found) > 1 or len(jobs) == 1]
-
-
-def _split(override: str) -> tuple[str, str]:
-    key, _, value = override.partition("=")
-    return key.lstrip("+"), value
-
-
-def counts(jobs: Sequence[Job], attempts: dict[int, Attempt]) -> str:
-    """Return how many jobs are in which state, in words."""
-    states = [attempts.get(job.num, Attempt()).state for job in jobs]
-    return ", ".join(f"{states.count(state)} {state}" for state in JobState if state in states)
-
-
-def _time(attempt: Attempt) -> str:
-    return "-" if attempt.seconds is None else _duration(attempt.seconds)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
-
-
-def _number(cell: str) -> str:
-    """Return a number in a table's few digits, and any other cell as it is."""
-    try:
-        return f"{float(cell):.4g}"
-    except ValueError:
-        return cell
+    def _took(self) -> str:
+        return duration(time.monotonic() - self._begun) if self._begun is not None else ""

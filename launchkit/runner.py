@@ -1,23 +1,29 @@
-"""Drives a sweep: plan, submit, poll, collect. The same for every mode and front door."""
+"""Drives a sweep: plan, submit, poll, retry, collect. The same for every mode and front door."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
-from launchkit import code_snapshot, value
-from launchkit.job import Attempt, Job, JobState
-from launchkit.modes.base import Mode
+from launchkit import code_snapshot, payload, value
+from launchkit.drive import Drive
+from launchkit.driver import BEAT_S, Claim
+from launchkit.interrupts import Interrupts
+from launchkit.job import Attempt, Job, JobState, renew
+from launchkit.leftovers import end_left
+from launchkit.modes.base import Mode, Plan
+from launchkit.payload import PayloadError
+from launchkit.policy import Policy
 from launchkit.progress import Progress
-from launchkit.sweep import Sweep
+from launchkit.sweep import Sweep, SweepError
 from launchkit.task import Task
+from launchkit.warden import Warden
 
-POLL_S = 1.0
-GRACE_S = 10.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,92 +40,167 @@ class Outcome:
 
 
 class Interrupted(KeyboardInterrupt):
-    """The sweep was stopped by Ctrl-C or SIGTERM; its jobs have ended or are cancelled."""
+    """The sweep was stopped by a signal, or on request; its jobs have ended or are cancelled."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be run of a sweep.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    jobs
+        The jobs.
+    task
+        What they run.
+    resumed
+        Whether the jobs are in the sweep already; those that have completed are left alone.
+    again
+        Whether those are run again, too.
+    saved
+        Whether the task was read from the sweep's own payload.
+    """
+
+    sweep: Sweep
+    jobs: Sequence[Job]
+    task: Task
+    resumed: bool = False
+    again: bool = False
+    saved: bool = False
+
+
+def check(work: Work, mode: Mode, policy: Policy) -> Plan:
+    """Return what a mode would do, having done nothing.
+
+    Raises
+    ------
+    ValueError
+        If the mode cannot run a job, or do what the policy says.
+    """
+    if mode.in_this_process:
+        for job in work.jobs:
+            limit = policy.limit_s(job)
+            if limit is not None:
+                raise ValueError(
+                    f"timeout_min is {limit / 60:g}, and mode {mode.name!r} cannot "
+                    "end a job, which runs in the launcher's own process; use another mode"
+                )
+    return mode.plan(work.sweep, work.jobs, work.task)
 
 
 def run(
-    sweep: Sweep, jobs: Sequence[Job], task: Task, mode: Mode, progress: Progress
+    work: Work,
+    mode: Mode,
+    progress: Progress,
+    policy: Policy | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Run jobs of a sweep to their end, and return how each ended, in their order.
 
     Parameters
     ----------
-    sweep
-        The sweep; the jobs are added to it.
-    jobs
-        The jobs to run.
-    task
-        What they run.
+    work
+        What to run.
     mode
-        Where they run.
+        Where it runs.
     progress
         What a person sees meanwhile.
+    policy
+        What is done about jobs that end badly; by default nothing.
+    ready
+        Called when nothing can forbid the sweep any more.
 
     Raises
     ------
     SweepError
-        If the jobs cannot be added to the sweep; none has run then.
+        If the jobs cannot be added to the sweep, or another process drives it; none has run.
     PayloadError
         If the task cannot be pickled where it must be; none has run then.
+    ValueError
+        If the mode cannot run a job; none has run then.
     Interrupted
-        If Ctrl-C or SIGTERM stopped the sweep.
+        If Ctrl-C, SIGTERM, SIGHUP or a request stopped the sweep.
     """
-    plan = mode.plan(sweep, jobs, task)
-    sweep.add(jobs)
-    code_snapshot.save(sweep)
-    attempts: dict[int, Attempt] = {}
-    waiting = {job.num: job for job in jobs}
-    with _sigterm_interrupts():
-        progress.start(plan, turns=mode.awaits_turns)
+    policy = policy or Policy()
+    sweep = work.sweep
+    plan = check(work, mode, policy)
+    with Interrupts() as interrupts:
         try:
-            mode.submit(plan)
-            while waiting:
-                for num, attempt in mode.poll(POLL_S).items():
-                    attempts[num] = attempt
-                    progress.ended(waiting.pop(num), attempt)
-                progress.show(mode.running())
+            with Claim(sweep, progress.say) as claim, contextlib.ExitStack() as open_:
+                ended = _take_up(work, plan)
+                if mode.in_this_process:
+                    open_.enter_context(_beating(claim))
+                else:
+                    claim.guarded_by(open_.enter_context(Warden(sweep)))
+                drive = Drive(plan, ended, mode, policy, progress, claim, interrupts)
+                ready()
+                attempts = drive.run()
         except KeyboardInterrupt:
-            attempts.update(_cancel(mode, waiting, progress))
-            progress.finish()
             raise Interrupted from None
-        except BaseException:
-            # Whatever it is, no job may run on with nobody to look after it.
-            mode.cancel(waiting, GRACE_S)
-            raise
-    mode.fetch(sweep, jobs)
-    progress.finish()
-    return [Outcome(job, attempts[job.num]) for job in jobs]
+    if drive.interrupted:
+        raise Interrupted
+    mode.fetch(sweep, work.jobs)
+    return [Outcome(job, attempts[job.num]) for job in work.jobs]
 
 
-def _cancel(mode: Mode, waiting: dict[int, Job], progress: Progress) -> dict[int, Attempt]:
-    """Stop what is left of a sweep; a second Ctrl-C stops it at once."""
-    progress.say(f"stopping; {len(waiting)} jobs have not ended (Ctrl-C again: at once)")
+def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:
+    """Write down what is going to run, and return the jobs that need not run."""
+    sweep = work.sweep
+    if work.resumed:
+        sweep.put(work.jobs)
+    else:
+        sweep.add(work.jobs)
+    code_snapshot.save(sweep)
+    if not work.saved:
+        _save_payload(work, plan)
+    return _renew(work) if work.resumed else {}
+
+
+def _save_payload(work: Work, plan: Plan) -> None:
+    """Pickle the task where the jobs need it, and else for who resumes the sweep, if it can be."""
+    first = min((job.num for job in work.jobs), default=0)
     try:
-        attempts = mode.cancel(waiting, GRACE_S)
-    except KeyboardInterrupt:
-        attempts = mode.cancel(waiting, 0.0)
-    for num, attempt in attempts.items():
-        progress.ended(waiting[num], attempt)
-    return attempts
+        payload.save(work.sweep, work.task, first)
+    except PayloadError as error:
+        if plan.pickles:
+            raise
+        log.debug("sweep %s cannot be resumed by itself: %s", work.sweep.id, error)
+
+
+def _renew(work: Work) -> dict[int, Attempt]:
+    """Make the jobs that have not completed pending again; return those that have."""
+    attempts = end_left(work.sweep)
+    completed = {}
+    for job in work.jobs:
+        attempt = attempts[job.num]
+        if attempt.state is JobState.COMPLETED and not work.again:
+            completed[job.num] = attempt
+        elif attempt.state is not JobState.PENDING:
+            try:
+                renew(job)
+            except OSError as error:
+                raise SweepError(f"{job.directory} cannot be written: {error.strerror}") from error
+    return completed
 
 
 @contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM stop the sweep as Ctrl-C does, where this is the main thread."""
+def _beating(claim: Claim) -> Iterator[None]:
+    """Let a thread give signs of life, where the jobs have this one to themselves."""
+    done = threading.Event()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
+    def beat() -> None:
+        while not done.wait(BEAT_S):
+            claim.beat()
 
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: nobody can be interrupted here
-        yield
-        return
+    thread = threading.Thread(target=beat, name="launchkit-heartbeat", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        done.set()
+        thread.join()
 
 
 def bad(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -7,13 +7,13 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from launchkit import files, job
 from launchkit._version import __version__
-from launchkit.job import OWN_DIR, Attempt, Job, JobState
+from launchkit.job import OWN_DIR, Attempt, Job, JobState, Needs
 
 EXISTING = ("refuse", "set_aside")
 
@@ -36,6 +36,8 @@ class Sweep:
         The mode its jobs run in.
     settings
         The mode's settings.
+    policy
+        What is done about jobs that end badly: the fields of `policy.Policy`.
     command
         The command line that started it.
     created
@@ -48,6 +50,7 @@ class Sweep:
     settings: Mapping[str, Any]
     command: tuple[str, ...]
     created: float
+    policy: Mapping[str, Any] = field(default_factory=dict)
     _jobs: list[Job] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -57,7 +60,13 @@ class Sweep:
 
     @classmethod
     def create(
-        cls, directory: Path, *, mode: str, settings: Mapping[str, Any], command: Iterable[str]
+        cls,
+        directory: Path,
+        *,
+        mode: str,
+        settings: Mapping[str, Any],
+        command: Iterable[str],
+        policy: Mapping[str, Any] | None = None,
     ) -> Sweep:
         """Make a sweep in `directory`.
 
@@ -77,20 +86,11 @@ class Sweep:
             settings=dict(settings),
             command=tuple(command),
             created=created,
+            policy=dict(policy or {}),
         )
-        content = {
-            "id": sweep.id,
-            "launchkit_version": __version__,
-            "mode": mode,
-            "settings": sweep.settings,
-            "command": list(sweep.command),
-            "created": created,
-        }
         try:
-            sweep.own.mkdir(parents=True, exist_ok=True)
-            new = files.write_new(
-                sweep.own / "sweep.json", json.dumps(content, default=str) + "\n", mode=0o600
-            )
+            sweep.own.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = files.write_new(sweep.own / "sweep.json", sweep._text(), mode=0o600)
         except OSError as error:
             raise SweepError(
                 f"cannot write the sweep directory {directory}: {error.strerror}; "
@@ -126,13 +126,25 @@ class Sweep:
                 settings=content["settings"],
                 command=tuple(content["command"]),
                 created=content["created"],
+                policy=content.get("policy", {}),
             )
         except (KeyError, TypeError) as error:
             raise _damaged(directory, error) from error
+        # Of a job that was changed when the sweep was resumed, the last line counts.
+        found: dict[int, Job] = {}
         for line in files.read_json_lines(sweep.own / "jobs.jsonl"):
-            sweep._jobs.append(
-                Job(line["num"], tuple(line["overrides"]), sweep._absolute(line["directory"]))
-            )
+            where = sweep._absolute(line["directory"])
+            needs = Needs(**line.get("needs", {}))
+            found[line["num"]] = Job(line["num"], tuple(line["overrides"]), where, needs)
+        sweep._jobs.extend(found.values())
+        return sweep
+
+    def reconfigured(
+        self, *, mode: str, settings: Mapping[str, Any], policy: Mapping[str, Any]
+    ) -> Sweep:
+        """Return the sweep with another mode and other settings, which its file then has."""
+        sweep = replace(self, mode=mode, settings=dict(settings), policy=dict(policy))
+        files.write_atomic(sweep.own / "sweep.json", sweep._text(), mode=0o600)
         return sweep
 
     @property
@@ -140,15 +152,14 @@ class Sweep:
         """All jobs, by number."""
         return tuple(self._jobs)
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Add jobs to the sweep.
+    def check(self, jobs: Iterable[Job]) -> None:
+        """See to it that jobs can be added to the sweep.
 
         Raises
         ------
         SweepError
             If two jobs share a directory, or one's directory already holds a run.
         """
-        jobs = tuple(jobs)
         taken = {known.directory: known for known in self._jobs}
         for new in jobs:
             if new.directory in taken:
@@ -158,20 +169,21 @@ class Sweep:
                 )
             taken[new.directory] = new
             _refuse_used(new)
-        lines = "\n".join(
-            json.dumps(
-                {
-                    "num": new.num,
-                    "overrides": list(new.overrides),
-                    "directory": self._relative(new.directory),
-                },
-                ensure_ascii=False,
-            )
-            for new in jobs
-        )
-        if lines:
-            files.append_line(self.own / "jobs.jsonl", lines, mode=0o600)
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Add jobs to the sweep; raises what `check` raises."""
+        jobs = tuple(jobs)
+        self.check(jobs)
+        self._write(jobs)
         self._jobs.extend(jobs)
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        """Add jobs, or change those of the same numbers, in a sweep that is resumed."""
+        known = {job.num: job for job in self._jobs}
+        changed = [job for job in jobs if known.get(job.num) != job]
+        self._write(changed)
+        known.update((job.num, job) for job in changed)
+        self._jobs[:] = sorted(known.values(), key=lambda job: job.num)
 
     def attempts(self) -> dict[int, Attempt]:
         """Return where each job stands, by its number."""
@@ -182,6 +194,34 @@ class Sweep:
         attempts = self.attempts()
         return tuple(known for known in self._jobs if attempts[known.num].state in states)
 
+    def _text(self) -> str:
+        content = {
+            "id": self.id,
+            "launchkit_version": __version__,
+            "mode": self.mode,
+            "settings": self.settings,
+            "policy": self.policy,
+            "command": list(self.command),
+            "created": self.created,
+        }
+        return json.dumps(content, default=str) + "\n"
+
+    def _write(self, jobs: Iterable[Job]) -> None:
+        lines = "\n".join(
+            json.dumps(
+                {
+                    "num": new.num,
+                    "overrides": list(new.overrides),
+                    "directory": self._relative(new.directory),
+                    **_needs(new),
+                },
+                ensure_ascii=False,
+            )
+            for new in jobs
+        )
+        if lines:
+            files.append_line(self.own / "jobs.jsonl", lines, mode=0o600)
+
     def _relative(self, directory: Path) -> str:
         relative = os.path.relpath(directory, self.directory)
         beside = Path(relative).parts.count("..") <= 1
@@ -191,7 +231,13 @@ class Sweep:
         return Path(os.path.normpath(self.directory / directory))
 
 
-def make_way(directory: Path, existing: str) -> None:
+def _needs(new: Job) -> dict[str, Any]:
+    """Return what a job needs as an entry of its line; most need nothing special."""
+    found = {key: value for key, value in vars(new.needs).items() if value is not None}
+    return {"needs": found} if found else {}
+
+
+def make_way(directory: Path, existing: str, *, dry_run: bool = False) -> None:
     """See to it that a sweep can be made in `directory`.
 
     Parameters
@@ -201,6 +247,8 @@ def make_way(directory: Path, existing: str) -> None:
     existing
         What to do with a sweep that is there: ``refuse`` to go on, or ``set_aside``: add a
         number to the name of its directory.
+    dry_run
+        Whether only to see whether it can be made.
 
     Raises
     ------
@@ -215,6 +263,8 @@ def make_way(directory: Path, existing: str) -> None:
         return
     if existing == "refuse":
         raise _already_there(directory)
+    if dry_run:
+        return
     number = 1
     while (aside := directory.with_name(f"{directory.name}.{number}")).exists():
         number += 1

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from launchkit import capture, payload, processes
+from launchkit import capture, payload, processes, stopping
 from launchkit.ending import complete, fail
-from launchkit.job import Job, JobState, end, start
+from launchkit.job import Job, JobState, end, make_own, start
 from launchkit.sweep import Sweep
 from launchkit.task import Cancelled, Task
 
@@ -29,7 +29,7 @@ def run_here(job: Job, task: Task) -> int:
     KeyboardInterrupt
         If the person at the terminal interrupts it; the job is then cancelled.
     """
-    job.own.mkdir(parents=True, exist_ok=True)
+    make_own(job)
     with capture.tee(job):
         return _run(job, lambda: task)
 
@@ -44,7 +44,7 @@ def run_apart(job: Job, task: Callable[[], Task]) -> int:
     task
         Gives the task; what keeps it from doing so is the job's failure.
     """
-    job.own.mkdir(parents=True, exist_ok=True)
+    make_own(job)
     capture.redirect(job)
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
@@ -59,17 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m launchkit.worker", description=main.__doc__)
     parser.add_argument("sweep", help="the sweep directory")
     parser.add_argument("num", nargs="+", type=int, help="the numbers of the jobs, run in turn")
+    parser.add_argument("--parent", type=int, help="end with this process, which has started it")
     options = parser.parse_args(arguments)
+    if options.parent is not None:
+        processes.end_with(options.parent)
+        processes.adopt_orphans()
     sweep = Sweep.open(options.sweep)
     jobs = {known.num: known for known in sweep.jobs}
     code = 0
     for num in options.num:
         if num not in jobs:
             parser.error(f"sweep {sweep.directory} has no job {num}")
-        code = run_apart(jobs[num], lambda: payload.load(sweep)) or code
+        code = run_apart(jobs[num], _loader(sweep, num)) or code
         if code == CANCELLED_CODE:
             break
     return code
+
+
+def _loader(sweep: Sweep, num: int) -> Callable[[], Task]:
+    # Whether the versions fit was asked when the sweep was begun, or resumed.
+    return lambda: payload.load(sweep, num, other_versions=True)
 
 
 def _run(job: Job, task: Callable[[], Task]) -> int:
@@ -104,8 +113,14 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    """Ask the job to stop; once it does, being asked again does not disturb it."""
     del number, frame
-    raise Cancelled
+    handled = sys.exc_info()[1]
+    while handled is not None:
+        if isinstance(handled, Cancelled):
+            return
+        handled = handled.__context__
+    stopping.request(Cancelled())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.launchkit_launcher._task import FAILURE_FILE, HydraTask
-from launchkit.job import JobState
+from launchkit.handle import JobHandle
+from launchkit.job import Job, JobState
 from launchkit.runner import Outcome
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,59 @@ class JobFailed(CompactHydraException):
         super().__init__(f"job {job.num} {attempt.state}: {attempt.reason} [{job.describe()}]")
 
 
-class LaunchkitJobReturn(JobReturn):
-    """How a job ended.
+class _Return(JobReturn):
+    """What a sweeper gets for a job.
 
     Its configs are composed again when somebody asks for them: ten thousand of them, all
     different, would fill the memory of the launcher.
+    """
+
+    def __init__(self, job: Job, task: HydraTask, status: JobStatus) -> None:
+        # Not JobReturn's own: it would assign to the properties below.
+        self._job = job
+        self._task = task
+        self.status = status
+        self.task_name = JobRuntime.instance().get("name")
+
+    @cached_property
+    def _configs(self) -> tuple[DictConfig, DictConfig]:
+        """The user's config and Hydra's, as the job had them."""
+        config = self._task.config(self._job.num)
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(self._job.directory)
+        hydra_config = OmegaConf.masked_copy(config, "hydra")
+        # The user's config is out of sight, and Hydra's may still refer to it.
+        hydra_config.hydra._set_parent(copy.deepcopy(config))
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        return config, hydra_config
+
+    @property
+    def cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
+        """The user's config."""
+        return self._configs[0]
+
+    @property
+    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
+        """Hydra's config."""
+        return self._configs[1]
+
+    @property
+    def overrides(self) -> list[str]:  # type: ignore[override]  # made when asked for
+        """The job's overrides, without those of Hydra's own config."""
+        return list(self.hydra_cfg.hydra.overrides.task)
+
+    @property
+    def working_dir(self) -> str:  # type: ignore[override]  # made when asked for
+        """Where the function ran: in the job's directory, or where the launcher runs."""
+        chdir = self.hydra_cfg.hydra.job.chdir
+        if chdir is None:
+            chdir = not version.base_at_least("1.2")
+        return str(self._job.directory) if chdir else str(Path.cwd())
+
+
+class LaunchkitJobReturn(_Return):
+    """How a job ended.
 
     Parameters
     ----------
@@ -55,12 +104,11 @@ class LaunchkitJobReturn(JobReturn):
     """
 
     def __init__(self, outcome: Outcome, task: HydraTask) -> None:
-        # Not JobReturn's own: it would assign to the properties below.
-        self._outcome = outcome
-        self._task = task
         completed = outcome.attempt.state is JobState.COMPLETED
-        self.status = JobStatus.COMPLETED if completed else JobStatus.FAILED
-        self.task_name = JobRuntime.instance().get("name")
+        super().__init__(
+            outcome.job, task, JobStatus.COMPLETED if completed else JobStatus.FAILED
+        )
+        self._outcome = outcome
         self._held_back = False
 
     @property  # type: ignore[misc]  # nobody sets it
@@ -98,38 +146,23 @@ class LaunchkitJobReturn(JobReturn):
         assert isinstance(failure, JobReturn)
         return failure
 
-    @cached_property
-    def _configs(self) -> tuple[DictConfig, DictConfig]:
-        """The user's config and Hydra's, as the job had them."""
-        config = self._task.config(self._outcome.job.num)
-        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-            config.hydra.runtime.output_dir = str(self._outcome.job.directory)
-        hydra_config = OmegaConf.masked_copy(config, "hydra")
-        # The user's config is out of sight, and Hydra's may still refer to it.
-        hydra_config.hydra._set_parent(copy.deepcopy(config))
-        with read_write(config), open_dict(config):
-            del config["hydra"]
-        return config, hydra_config
 
-    @property
-    def cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
-        """The user's config."""
-        return self._configs[0]
+class HandedOver(_Return):
+    """A job that has been handed over and is not waited for: its status is unknown.
 
-    @property
-    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]  # made when asked for
-        """Hydra's config."""
-        return self._configs[1]
+    Parameters
+    ----------
+    handle
+        What gives its state and value, later.
+    task
+        What makes its config.
+    """
 
-    @property
-    def overrides(self) -> list[str]:  # type: ignore[override]  # made when asked for
-        """The job's overrides, without those of Hydra's own config."""
-        return list(self.hydra_cfg.hydra.overrides.task)
+    def __init__(self, handle: JobHandle, task: HydraTask) -> None:
+        super().__init__(handle.job, task, JobStatus.UNKNOWN)
+        self._handle = handle
 
-    @property
-    def working_dir(self) -> str:  # type: ignore[override]  # made when asked for
-        """Where the function ran: in the job's directory, or where the launcher runs."""
-        chdir = self.hydra_cfg.hydra.job.chdir
-        if chdir is None:
-            chdir = not version.base_at_least("1.2")
-        return str(self._outcome.job.directory) if chdir else str(Path.cwd())
+    @property  # type: ignore[misc]  # nobody sets it
+    def return_value(self) -> JobHandle:
+        """The handle."""
+        return self._handle

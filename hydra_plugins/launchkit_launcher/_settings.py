@@ -1,7 +1,7 @@
 """The settings of each mode, and of the callback, as Hydra composes them."""
 
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, field
+from typing import Any, List, Optional  # noqa: UP035 - OmegaConf reads these
 
 LAUNCHER = "hydra_plugins.launchkit_launcher.launcher.LaunchkitLauncher"
 
@@ -12,6 +12,38 @@ class SweepConf:
 
     existing: str = "refuse"
     """Where the directory holds a sweep already: ``refuse``, or ``set_aside`` (rename it)."""
+
+    dry_run: bool = False
+    """Print what would run, where and how, and run nothing."""
+
+    detach: bool = False
+    """Leave the jobs to a supervisor that outlives the launcher and its terminal."""
+
+    resume: bool = False
+    """Take up the sweep in ``hydra.sweep.dir``: run what has not completed of it."""
+
+    force: bool = False
+    """With ``resume``: run also where a job's config, or the list of jobs, is another."""
+
+    max_retries: int = 0
+    """How many more attempts a job gets that ends in one of the states of ``retry_on``."""
+
+    retry_on: List[str] = field(  # noqa: UP006
+        default_factory=lambda: ["lost", "preempted", "timeout", "failed"]
+    )
+    """Which states are tried again: lost, preempted, timeout, failed."""
+
+    retry_delay_s: float = 1.0
+    """Seconds before the first retry of a job; twice as long before each further one."""
+
+    timeout_min: Optional[float] = None  # noqa: UP045
+    """Minutes after which a job is ended; null for no limit. It may differ by job."""
+
+    fail_fast: bool = False
+    """Stop the sweep at the first job that fails for good."""
+
+    max_failures: Optional[int] = None  # noqa: UP045
+    """Stop the sweep when more jobs than this have failed for good; null for never."""
 
 
 @dataclass
@@ -30,10 +62,22 @@ class LocalConf(SweepConf):
     mode: str = "local"
 
     n_jobs: Optional[int] = None  # noqa: UP045
-    """How many jobs run at a time; null for as many as the cores this process may use."""
+    """How many jobs run at a time; null for as many as the GPUs given out, or the cores, allow."""
 
     start_method: str = "auto"
     """``fork`` (shares all that is imported), ``spawn`` (a new interpreter), or ``auto``."""
+
+    gpus: Any = None
+    """The GPUs to give out: a list such as [0,1], ``auto`` for all, null to leave them alone."""
+
+    jobs_per_gpu: int = 1
+    """How many jobs share a GPU."""
+
+    gpus_per_job: Optional[int] = None  # noqa: UP045
+    """How many GPUs a job gets; null for one, where they are given out. It may differ by job."""
+
+    cpus_per_job: Optional[int] = None  # noqa: UP045
+    """How many threads a job's numerical libraries may use; null for any. It may differ by job."""
 
 
 @dataclass

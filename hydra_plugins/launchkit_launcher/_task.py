@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import logging
-import os
+import pickle
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -15,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.launchkit_launcher._recipe import Recipe
 from launchkit import callback, files
@@ -46,6 +45,11 @@ class HydraTask:
         Hydra's context of the run.
     recipes
         How to make each job's config, by the job's number.
+
+    Attributes
+    ----------
+    recipes
+        The same.
     """
 
     def __init__(
@@ -56,11 +60,12 @@ class HydraTask:
     ) -> None:
         self._task_function = task_function
         self._context = hydra_context
-        self._recipes = recipes
+        self.recipes = recipes
+        self._elsewhere = False
 
     def config(self, num: int) -> DictConfig:
         """Make a job's config, its number included."""
-        config = self._recipes[num].compose()
+        config = self.recipes[num].compose()
         with open_dict(config):
             config.hydra.job.id = str(num)
             config.hydra.job.num = num
@@ -68,11 +73,17 @@ class HydraTask:
 
     def run(self, job: Job) -> Any:
         """Run a job as Hydra does: its directory, logging, callbacks, then the function."""
+        config = self.config(job.num)
+        if self._elsewhere:
+            # The sweep may have been moved since, and the working directory be another.
+            with open_dict(config):
+                config.hydra.sweep.dir = str(job.directory.parent)
+                config.hydra.sweep.subdir = job.directory.name
         try:
             done = run_job(
                 hydra_context=self._context,
                 task_function=_in_job(self._task_function, job),
-                config=self.config(job.num),
+                config=config,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
@@ -86,23 +97,29 @@ class HydraTask:
         raise done._return_value
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle what another process needs: Hydra's singletons and resolvers as well."""
-        return {
-            "task_function": self._task_function,
-            # With Hydra 1.4 also what configs may instantiate.
-            "context": {k: v for k, v in vars(self._context).items() if k != "config_loader"},
-            "recipes": self._recipes,
-            "singletons": Singleton.get_state(),
-        }
+        """Pickle what another process needs; what all batches share, as one piece."""
+        return {"shared": self._shared(), "recipes": self.recipes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         setup_globals()
-        Singleton.set_state(state["singletons"])
+        shared = pickle.loads(state["shared"])
+        Singleton.set_state(shared["singletons"])
         self.__init__(  # type: ignore[misc]  # the same object, in another process
-            state["task_function"],
-            HydraContext(config_loader=None, **state["context"]),  # type: ignore[arg-type]  # a job composes nothing
+            shared["task_function"],
+            HydraContext(config_loader=None, **shared["context"]),  # type: ignore[arg-type]  # a job composes nothing
             state["recipes"],
         )
+        self._elsewhere = True
+
+    def _shared(self) -> bytes:
+        """Pickle the function and Hydra's context and singletons."""
+        state = {
+            "task_function": self._task_function,
+            # With Hydra 1.4 also what configs may instantiate.
+            "context": {k: v for k, v in vars(self._context).items() if k != "config_loader"},
+            "singletons": Singleton.get_state(),
+        }
+        return bytes(cloudpickle.dumps(state))
 
 
 def _keep_failure(job: Job, done: JobReturn) -> None:
@@ -115,26 +132,6 @@ def _keep_failure(job: Job, done: JobReturn) -> None:
         log.debug("the exception of job %d cannot be pickled: %s", job.num, error)
         return
     files.write_atomic(job.own / FAILURE_FILE, data, mode=0o600)
-
-
-def directory(config: DictConfig) -> Path:
-    """Return the output directory of a job, absolute.
-
-    Raises
-    ------
-    OmegaConfBaseException
-        If ``hydra.sweep.subdir`` does not resolve for this job.
-    """
-    hydra_config = HydraConfig.instance()
-    current = hydra_config.cfg
-    # What ``${hydra:…}`` looks into. Not by `set_config`, which copies all of it.
-    hydra_config.cfg = config  # type: ignore[assignment]  # as Hydra itself does
-    try:
-        sweep = str(OmegaConf.select(config, "hydra.sweep.dir"))
-        subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
-    finally:
-        hydra_config.cfg = current
-    return Path(os.path.abspath(os.path.join(sweep, subdir)))  # noqa: PTH100, PTH118
 
 
 def _in_job(function: TaskFunction, job: Job) -> Callable[[DictConfig], Any]:

@@ -25,15 +25,12 @@ class LaunchkitLauncher(Launcher):
     ----------
     mode
         The name of the mode.
-    existing
-        What to do where the directory holds a sweep already: refuse, or set_aside.
     **settings
-        The mode's settings, as its dataclass in `config` has them.
+        The settings that the mode's dataclass in `_settings` has.
     """
 
-    def __init__(self, mode: str, existing: str = "refuse", **settings: Any) -> None:
+    def __init__(self, mode: str, **settings: Any) -> None:
         self._mode = mode
-        self._existing = existing
         self._settings = settings
         self._multirun: Multirun | None = None
 
@@ -44,7 +41,7 @@ class LaunchkitLauncher(Launcher):
         from hydra_plugins.launchkit_launcher._multirun import Multirun  # noqa: PLC0415 - heavy
 
         self._multirun = Multirun(
-            self._mode, self._settings, self._existing, hydra_context, task_function, config
+            self._mode, self._settings, hydra_context, task_function, config
         )
 
     def launch(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from launchkit.logging.cells import MISSING
+
+if TYPE_CHECKING:
+    from launchkit.logging.counters import Counters
 
 _BOM = b"\xef\xbb\xbf"
 _MISSING = MISSING.encode()
@@ -25,6 +28,8 @@ class Found:
         The raw cells of its first record; empty if there is no whole one.
     line_end
         How its lines end.
+    rows
+        How many rows stand below the header, in a file that is sound.
     whole
         The bytes up to the end of the last whole record; what follows is torn.
     repeats
@@ -39,6 +44,7 @@ class Found:
     ) -> None:
         self.header = header or []
         self.line_end = line_end
+        self.rows = 0
         self.whole = whole
         self.repeats = False
         self.sound = True
@@ -49,20 +55,25 @@ class Found:
         return [_name(cell) for cell in self.header]
 
 
-def inspect(stream: IO[bytes]) -> Found:
-    """Read a whole file and tell what of it can be continued."""
+def inspect(stream: IO[bytes], counters: Counters | None = None) -> Found:
+    """Read a whole file and tell what of it can be continued; show its rows to `counters`."""
     found = Found()
     ragged_at: int | None = None
     for record in records(stream):
         cells = split(record)
         if not found.header:
             _take_header(found, record)
+            if counters is not None:
+                counters.begin(found.columns)
         elif len(cells) != len(found.header):
             found.sound, ragged_at = False, found.whole
         else:
             found.repeats |= cells == found.header
             found.sound &= not found.repeats and b"" not in cells
             ragged_at = None
+            found.rows += 1
+            if counters is not None:
+                counters.add(cells)
         found.whole += len(record)
     if not found.header:
         return Found()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launchkit.logging.hydra_job import current_config, current_job
+from launchkit.logging.leftovers import remove_leftovers
 from launchkit.logging.outputs import Outputs
 from launchkit.logging.row import Row
 from launchkit.logging.settings import Settings
@@ -17,12 +18,12 @@ PathLike = str | os.PathLike[str]
 
 
 class NotOpenError(RuntimeError):
-    """The logger was to write a file, and has no directory to write it to."""
+    """The logger was to write or read a file, and has no directory for it."""
 
     def __init__(self, call: str) -> None:
         super().__init__(
-            f"logger.{call} has no directory to write to. In a Hydra program, add "
-            "hydra/callbacks=launchkit to the command line or to the defaults list; elsewhere, "
+            f"logger.{call} needs the directory of a job, and none is open. In a Hydra program, "
+            "add hydra/callbacks=launchkit to the command line or to the defaults list; elsewhere, "
             "call launchkit.launcher_util.setup_logger(...) or logger.open(directory) first."
         )
 
@@ -56,6 +57,7 @@ class JobFiles(Settings):
         log_tabular_only: bool = False,
         text_file: str = "debug.log",
         tabular_file: str = "progress.csv",
+        resume: bool = False,
     ) -> None:
         """Close what is open, and write to the files of `directory` from now on.
 
@@ -80,6 +82,10 @@ class JobFiles(Settings):
         text_file, tabular_file
             Names of the two files in `directory`; the first is made at once, the
             second with its first row.
+        resume
+            Whether this is a later attempt of a run that was stopped. Rows that it dumps
+            again are not written again, and what a killed writer left half-written is
+            removed. It is for one process at a time.
 
         Raises
         ------
@@ -94,6 +100,8 @@ class JobFiles(Settings):
         self.reset()
         self._row.cells = kept
         try:
+            if resume:
+                self._resume(directory)
             self._open_files(directory, exp_name, text_file, tabular_file)
         except BaseException:
             self._outputs.close()
@@ -169,6 +177,13 @@ class JobFiles(Settings):
         self._outputs.add_tabular(root / tabular_file)
         self._name = f"[{exp_name or _name_of(root)}] "
         self._snapshot_dir = str(root)
+
+    def _resume(self, directory: PathLike) -> None:
+        # Imported for the few runs that go on.
+        from launchkit.logging.repeats import Resumption  # noqa: PLC0415
+
+        remove_leftovers(_absolute(directory))
+        self._outputs = Outputs(Resumption())
 
     def _disown_job(self) -> None:
         """Close what the logger opened by itself, and follow Hydra no more."""

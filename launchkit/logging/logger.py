@@ -17,10 +17,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launchkit.logging.job_files import JobFiles, NotOpenError
+from launchkit.logging.restoring import Restored, newest
 from launchkit.logging.snapshots import save_extra, save_snapshot, snapshot_names
 from launchkit.logging.stats import misc_stats
 from launchkit.logging.text import timestamp
+from launchkit.logging.trailer import Trailer
 from launchkit.logging.variant import write_variant
+from launchkit.stopping import shield
 
 __all__ = ["Logger", "NotOpenError", "logger"]
 
@@ -142,6 +145,9 @@ class Logger(JobFiles):
     ) -> None:
         """Write the recorded metrics as one row, and start the next.
 
+        In a run that was opened with ``resume=True``, a row that ``progress.csv`` has
+        from an earlier attempt is shown, and not written again.
+
         Parameters
         ----------
         with_prefix, with_timestamp
@@ -162,16 +168,23 @@ class Logger(JobFiles):
         cells = self._row.cells
         if not cells:
             return
-        self._outputs.write_row(cells)
-        self._row.cells = {}
-        if self._print_table:
-            start = self._start_of_line(with_prefix, with_timestamp)
-            self._outputs.show_row(cells, start, scrolling=self._log_tabular_only)
+        table = ""
+        # Not the terminal: one that blocks would hold back a request to stop for ever.
+        with shield():
+            self._outputs.write_row(cells)
+            self._row.cells = {}
+            if self._print_table:
+                start = self._start_of_line(with_prefix, with_timestamp)
+                table = self._outputs.log_row(cells, start)
+        if table:
+            self._outputs.show_row(cells, table, scrolling=self._log_tabular_only)
 
     # Snapshots and the variant
 
     def save_itr_params(self, itr: int, params: Any) -> None:
         """Save the snapshot of iteration `itr`, where the snapshot mode wants one.
+
+        A request to stop waits until it is saved.
 
         Raises
         ------
@@ -182,8 +195,37 @@ class Logger(JobFiles):
         """
         self._attend()
         names = snapshot_names(itr, self.get_snapshot_mode(), self._snapshot_gap)
+        self._outputs.saves(int(itr))
         if names:
-            save_snapshot(self._job_directory("save_itr_params"), names, params)
+            directory = self._job_directory("save_itr_params")
+            with shield():
+                rows = self._outputs.rows(str(directory))
+                stands = Trailer(int(itr), rows, pending=bool(self._row.cells))
+                save_snapshot(directory, names, params, stands)
+
+    def restore(self) -> Restored | None:
+        """Load the newest whole snapshot of the job.
+
+        Returns
+        -------
+        Restored
+            Its iteration and the object that was saved, in this order; None if there is
+            no snapshot.
+
+        Raises
+        ------
+        NotOpenError
+            If there is no directory to look into.
+        RestoreError
+            If the snapshot is whole and cannot be loaded: a module is missing, say.
+        """
+        self._attend()
+        directory = self._job_directory("restore")
+        snapshot = newest(directory)
+        if snapshot is None:
+            return None
+        self._outputs.restart(snapshot, str(directory))
+        return snapshot.restored
 
     def save_extra_data(
         self, data: Any, file_name: str = "extra_data.pkl", mode: str = "pickle"
@@ -194,7 +236,9 @@ class Logger(JobFiles):
         ``.cpkl`` to the name. `file_name` is a path below the job's directory.
         """
         self._attend()
-        return str(save_extra(self._job_directory("save_extra_data"), data, file_name, mode))
+        directory = self._job_directory("save_extra_data")
+        with shield():
+            return str(save_extra(directory, data, file_name, mode))
 
     def log_variant(self, log_file: PathLike, variant_data: Any) -> None:
         """Write the settings of the run to `log_file`, as viskit reads them."""

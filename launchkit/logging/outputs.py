@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launchkit.logging.table import KeyValueTable
 from launchkit.logging.tabular import TabularFile
 from launchkit.logging.text import Terminal, TextFile
 
+if TYPE_CHECKING:
+    from launchkit.logging.repeats import Resumption
+    from launchkit.logging.restoring import Loaded
+
 PathLike = str | os.PathLike[str]
 
 
 class Outputs:
-    """Text files, CSV files and the terminal; each file by its absolute path, once."""
+    """Text files, CSV files and the terminal; each file by its absolute path, once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    resumption
+        Of a run that goes on: what its CSV files have already.
+    """
+
+    def __init__(self, resumption: Resumption | None = None) -> None:
+        self._resumption = resumption
         self._texts: dict[str, TextFile] = {}
         self._tabulars: dict[str, TabularFile] = {}
         self._terminal = Terminal()
@@ -43,7 +55,7 @@ class Outputs:
         path = _absolute(file_name)
         if path not in self._tabulars:
             _make_folder(path)
-            self._tabulars[path] = TabularFile(path)
+            self._tabulars[path] = self._open_tabular(path)
 
     def remove_text(self, file_name: PathLike) -> None:
         """Close this text file, if it is open."""
@@ -64,18 +76,41 @@ class Outputs:
             self.remove_tabular(path)
 
     def write_row(self, cells: dict[str, str]) -> None:
-        """Write a row to every CSV file."""
+        """Write a row to every CSV file that does not have it already."""
         for tabular in self._tabulars.values():
             tabular.write_row(cells)
 
-    def show_row(self, cells: dict[str, str], start_of_line: str, *, scrolling: bool) -> None:
-        """Show a row in the text files, and on the terminal alike or as one scrolling table."""
+    def rows(self, directory: str) -> dict[str, int]:
+        """Return how many rows each CSV file has; the files by their paths from `directory`."""
+        return {
+            os.path.relpath(path, directory): tabular.rows
+            for path, tabular in self._tabulars.items()
+        }
+
+    def restart(self, snapshot: Loaded, directory: str) -> None:
+        """Learn that the run takes up again at a snapshot of `directory`."""
+        if self._resumption is not None:
+            self._resumption.restart(snapshot, directory)
+
+    def saves(self, iteration: int) -> None:
+        """Learn that a run saves its snapshot of this iteration."""
+        if self._resumption is not None:
+            self._resumption.saves(iteration)
+
+    def log_row(self, cells: dict[str, str], start_of_line: str) -> str:
+        """Write the table of a row to the text files, and return it."""
         text = self._table.render(cells)
         if start_of_line:
             text = "\n".join(start_of_line + line for line in text.split("\n"))
-        self.write_text(text, to_terminal=not scrolling)
+        self.write_text(text, to_terminal=False)
+        return text
+
+    def show_row(self, cells: dict[str, str], table: str, *, scrolling: bool) -> None:
+        """Show a row on the terminal: its own table, or a line of one that scrolls."""
         if scrolling:
             self._terminal.show_row(cells)
+        else:
+            self._terminal.write(table)
 
     def write_text(self, text: str, *, to_terminal: bool) -> None:
         """Write text to every text file, and to the terminal if wanted."""
@@ -83,6 +118,17 @@ class Outputs:
             output.write(text)
         if to_terminal:
             self._terminal.write(text)
+
+    def _open_tabular(self, path: str) -> TabularFile:
+        if self._resumption is None:
+            return TabularFile(path)
+        known = self._resumption.known(path)
+        tabular = TabularFile(path, goes_on=known is None)
+        if known is None:
+            self._resumption.add(path, tabular.repeats)
+        elif not known.over:
+            tabular.repeats = known
+        return tabular
 
 
 def _absolute(file_name: PathLike) -> str:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from launchkit.files import atomic_writer
+from launchkit.logging import trailer
+from launchkit.logging.trailer import Trailer
 
 SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "none")
 EXTRA_DATA_MODES = ("pickle", "joblib", "cloudpickle", "json")
 
-_LAST = "params.pkl"
+LAST = "params.pkl"
+"""The name of the snapshot that is replaced."""
 
 
 def check_snapshot_mode(mode: str) -> str:
@@ -47,11 +50,11 @@ def snapshot_names(itr: int, mode: str, gap: int) -> list[str]:
     itr = int(itr)
     numbered = mode == "all" or (mode in {"gap", "gap_and_last"} and itr % gap == 0)
     names = [f"itr_{itr}.pkl"] if numbered else []
-    return [*names, _LAST] if mode in {"last", "gap_and_last"} else names
+    return [*names, LAST] if mode in {"last", "gap_and_last"} else names
 
 
-def save_snapshot(directory: Path, names: list[str], params: Any) -> None:
-    """Pickle `params` once, and write it under each of the names.
+def save_snapshot(directory: Path, names: list[str], params: Any, stands: Trailer) -> None:
+    """Pickle `params` once, and write it, with where the run stands, under each of the names.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def save_snapshot(directory: Path, names: list[str], params: Any) -> None:
     for index, name in enumerate(names):
         path = directory / name
         if index == 0:
-            _write(path, params, _dump_pickle)
+            _write(path, params, lambda value, stream: _dump_snapshot(value, stream, stands))
         else:
             _copy(directory / names[0], path)
 
@@ -126,6 +129,11 @@ def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as stream, atomic_writer(target, sync=True) as copy:
         while chunk := stream.read(1 << 20):
             copy.write(chunk)
+
+
+def _dump_snapshot(value: Any, stream: IO[bytes], stands: Trailer) -> None:
+    _dump_pickle(value, stream)
+    trailer.write(stream, stands)
 
 
 def _dump_pickle(value: Any, stream: IO[bytes]) -> None:

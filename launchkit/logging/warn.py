@@ -1,4 +1,4 @@
-"""Warnings of the logger, by way of Python's `logging`."""
+"""What the logger has to say itself, by way of Python's `logging`."""
 
 from __future__ import annotations
 
@@ -9,3 +9,10 @@ def warn(message: str, *arguments: object) -> None:
     import logging  # noqa: PLC0415
 
     logging.getLogger("launchkit.logging").warning(message, *arguments)
+
+
+def inform(message: str, *arguments: object) -> None:
+    """Log what is as it should be, its message formatted as by ``logging.info``."""
+    import logging  # noqa: PLC0415 - as above
+
+    logging.getLogger("launchkit.logging").info(message, *arguments)

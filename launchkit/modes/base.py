@@ -25,12 +25,31 @@ class Plan:
         What they run.
     lines
         The plan in words, a line each.
+    pickles
+        Whether the jobs read the task from the sweep's payload.
     """
 
     sweep: Sweep
     jobs: tuple[Job, ...]
     task: Task
     lines: tuple[str, ...]
+    pickles: bool = False
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why jobs are ended on request, and the state this gives them.
+
+    Parameters
+    ----------
+    state
+        The state of a job that has ended because of it.
+    error
+        What is said of it.
+    """
+
+    state: JobState = JobState.CANCELLED
+    error: JobError | None = None
 
 
 class Mode(ABC):
@@ -44,8 +63,8 @@ class Mode(ABC):
     name: str
     """What the mode is called in config, messages and files."""
 
-    awaits_turns: bool = False
-    """Whether a job runs inside `poll`, in this very process, where it has the terminal."""
+    in_this_process: bool = False
+    """Whether a job runs inside `poll`, where it has the terminal and nobody can end it."""
 
     @classmethod
     def lacking(cls) -> list[str]:
@@ -54,21 +73,23 @@ class Mode(ABC):
 
     @abstractmethod
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
-        """Work out what `submit` will do, without doing any of it."""
-
-    @abstractmethod
-    def submit(self, plan: Plan) -> None:
-        """Hand the work over. Called once for an attempt of a job.
+        """Work out what `submit` will do, without doing any of it.
 
         Raises
         ------
-        PayloadError
-            If the task must be pickled and cannot be; nothing has been started then.
+        ValueError
+            If a job cannot be run with the mode's settings.
         """
+
+    @abstractmethod
+    def submit(self, plan: Plan) -> None:
+        """Hand the work over. Called once for an attempt of a job."""
 
     @abstractmethod
     def poll(self, timeout: float) -> dict[int, Attempt]:
         """Return the jobs that have ended since the last call, by number.
+
+        Only here may a signal interrupt the mode: see `interrupts`.
 
         Parameters
         ----------
@@ -77,15 +98,19 @@ class Mode(ABC):
         """
 
     @abstractmethod
-    def cancel(self, nums: Iterable[int], grace: float) -> dict[int, Attempt]:
-        """End jobs, started or not, and return where each of them stands then.
+    def cancel(self, nums: Iterable[int], grace: float, stop: Stop) -> None:
+        """Begin to end jobs, started or not; `poll` returns each once it has ended.
+
+        Called again for the same jobs, it can only hasten their end.
 
         Parameters
         ----------
         nums
-            The jobs' numbers.
+            The jobs' numbers; those that have ended are left out.
         grace
             Seconds a running job has to stop by itself.
+        stop
+            Why.
         """
 
     def fetch(self, sweep: Sweep, jobs: Sequence[Job]) -> None:  # noqa: B027 - most have nothing to do
@@ -96,36 +121,36 @@ class Mode(ABC):
         return ()
 
 
-def settle(job: Job, attempt: Attempt, code: int, *, cancelled: bool = False) -> Attempt:
-    """Give a job whose process has ended a final state, if its worker did not.
+def settle(job: Job, attempt: Attempt, code: int, stop: Stop | None = None) -> Attempt:
+    """Give a job whose process has ended, or never was, its final state.
 
     Parameters
     ----------
     job
         The job.
     attempt
-        What its state file says.
+        What its state file says. A job that has said how it ended is believed, but for one
+        that says that it was asked to stop: `stop` knows why.
     code
         The exit code of its process, or minus the number of the signal that ended it.
-    cancelled
-        Whether it was ended on request.
+    stop
+        Why it was ended on request, if it was.
     """
-    if attempt.state.final:
+    if attempt.state.final and (stop is None or attempt.state is not JobState.CANCELLED):
         return attempt
-    state = JobState.CANCELLED if cancelled else JobState.FAILED
-    error = None if cancelled else _death(job, code)
+    if attempt.state.final and stop == Stop():
+        return attempt
+    error = stop.error if stop is not None else _death(job, code)
+    started = attempt.started is not None
     try:
-        return end(job, state, exit_code=code, error=error)
+        return end(
+            job,
+            stop.state if stop is not None else JobState.FAILED,
+            exit_code=code if started else None,
+            error=error,
+        )
     except OSError as problem:
         # A full disk costs the state file, not the rest of the sweep.
-        return unwritable(job, problem)
-
-
-def cancel_waiting(job: Job) -> Attempt:
-    """Mark a job that has not started as cancelled."""
-    try:
-        return end(job, JobState.CANCELLED)
-    except OSError as problem:
         return unwritable(job, problem)
 
 

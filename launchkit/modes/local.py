@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from launchkit import payload, processes, worker
+from launchkit import placement, processes, worker
 from launchkit.job import Attempt, Job, beat, read
-from launchkit.modes.base import Mode, Plan, cancel_waiting, settle
+from launchkit.modes.base import Mode, Plan, Stop, settle
+from launchkit.placement import Place, Places
 from launchkit.pool import Ended, Pool
 from launchkit.sweep import Sweep
 from launchkit.task import Task
-from launchkit.worker import CANCELLED_CODE
 
 START_METHODS = ("auto", "fork", "spawn")
 HEARTBEAT_S = 15.0
@@ -25,11 +25,21 @@ class LocalMode(Mode):
     Parameters
     ----------
     n_jobs
-        How many run at a time; None for as many as the cores this process may use.
+        How many run at a time; None for as many as the GPUs given out allow, or else as the
+        cores this process may use.
     start_method
         ``fork`` starts a job with all that the launcher has imported, in shared memory;
         ``spawn`` starts a new interpreter, and needs a task that can be pickled; ``auto``
         forks where that is safe.
+    gpus
+        The GPUs to give out, by the numbers or names that ``CUDA_VISIBLE_DEVICES`` takes, or
+        ``auto`` for all there are; None to leave them to the jobs.
+    jobs_per_gpu
+        How many jobs share a GPU.
+    gpus_per_job
+        How many GPUs a job gets; None for one where they are given out.
+    cpus_per_job
+        How many threads a job's numerical libraries may use; None to leave it to them.
 
     Raises
     ------
@@ -39,79 +49,109 @@ class LocalMode(Mode):
 
     name = "local"
 
-    def __init__(self, n_jobs: int | None = None, start_method: str = "auto") -> None:
-        if n_jobs is not None and (type(n_jobs) is not int or n_jobs < 1):
-            raise ValueError(
-                f"n_jobs is {n_jobs!r}; it must be a whole number of 1 or more, "
-                "or null for all cores"
-            )
+    def __init__(
+        self,
+        n_jobs: int | None = None,
+        start_method: str = "auto",
+        gpus: str | Sequence[int | str] | None = None,
+        jobs_per_gpu: int = 1,
+        gpus_per_job: int | None = None,
+        cpus_per_job: int | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("n_jobs", n_jobs, 1),
+            ("jobs_per_gpu", jobs_per_gpu, 1),
+            ("gpus_per_job", gpus_per_job, 0),
+            ("cpus_per_job", cpus_per_job, 1),
+        ):
+            _check_whole(name, value, least, optional=name != "jobs_per_gpu")
         if start_method not in START_METHODS:
             raise ValueError(
                 f"start_method is {start_method!r}; it must be one of {', '.join(START_METHODS)}"
             )
-        self.slots = n_jobs or usable_cores()
+        if gpus is None and gpus_per_job:
+            gpus = "auto"
+        self._places = Places(
+            n_jobs, _checked_gpus(gpus), jobs_per_gpu, gpus_per_job, cpus_per_job
+        )
         self._start_method = start_method
         self._forks = True
         self._sweep: Sweep | None = None
         self._jobs: dict[int, tuple[Job, Task]] = {}
-        self._pool = Pool(self.slots, self._start)
+        self._stops: dict[int, Stop] = {}
+        self._stopped: list[Job] = []
+        self._pool = Pool(self._places, self._start)
         self._next_beat = 0.0
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Say how the processes will be started."""
+        for job in jobs:
+            self._places.check(job)
         if self._start_method == "auto":
             self._forks = processes.fork_is_safe()
         else:
             self._forks = self._start_method == "fork"
         how = "forked from this process" if self._forks else " ".join(_command(sweep, "NUM"))
-        lines = (f"{self.slots} at a time on this machine, a process each: {how}",)
-        return Plan(sweep, tuple(jobs), task, lines)
+        lines = (f"{self._places.describe()} on this machine, a process each: {how}",)
+        return Plan(sweep, tuple(jobs), task, lines, pickles=not self._forks)
 
     def submit(self, plan: Plan) -> None:
-        """Queue the jobs, with the task pickled if they need it."""
-        if not self._forks:
-            payload.save(plan.sweep, plan.task)
+        """Queue the jobs."""
         self._sweep = plan.sweep
         self._jobs.update((job.num, (job, plan.task)) for job in plan.jobs)
-        self._pool.add(job.num for job in plan.jobs)
+        self._pool.add(plan.jobs)
 
     def poll(self, timeout: float) -> dict[int, Attempt]:
-        """Keep the slots full until a job ends."""
-        self._beat()
-        return self._settle(self._pool.wait(min(timeout, HEARTBEAT_S)))
-
-    def cancel(self, nums: Iterable[int], grace: float) -> dict[int, Attempt]:
-        """End jobs: those that wait at once, those that run with all they started."""
-        wanted = set(nums)
-        waiting = [num for num in self._pool.queued if num in wanted]
-        self._pool.remove(waiting)
-        attempts = {num: cancel_waiting(self._jobs[num][0]) for num in waiting}
-        attempts.update(self._settle(self._pool.terminate(wanted, grace), cancelled=True))
-        # How these ended was lost: a second Ctrl-C came between their end and its record.
-        for num in wanted.intersection(self._jobs).difference(attempts):
-            job, _ = self._jobs.pop(num)
-            attempt = read(job.directory)
-            attempts[num] = settle(job, attempt, CANCELLED_CODE, cancelled=True)
+        """Keep the places full until a job ends."""
+        attempts = {}
+        while self._stopped:
+            job = self._stopped.pop()
+            attempts[job.num] = settle(job, read(job.directory), 0, self._stops.pop(job.num))
+        if not attempts:
+            self._beat()
+            attempts = self._settle(self._pool.wait(min(timeout, HEARTBEAT_S)))
         return attempts
+
+    def cancel(self, nums: Iterable[int], grace: float, stop: Stop) -> None:
+        """Take those that wait out of the queue, and ask those that run, with their children."""
+        wanted = [num for num in nums if num in self._jobs]
+        for num in self._pool.remove(wanted):
+            self._stops[num] = stop
+            self._stopped.append(self._jobs.pop(num)[0])
+        for num in self._pool.running:
+            if num in wanted:
+                self._stops.setdefault(num, stop)
+        self._pool.stop(wanted, grace)
 
     def running(self) -> tuple[int, ...]:
         """Return the jobs that have a process."""
         return self._pool.running
 
-    def _start(self, num: int) -> int:
+    def _start(self, job: Job, place: Place) -> int:
+        assert self._sweep is not None
+        variables = {
+            **place.environment(),
+            "LAUNCHKIT_SWEEP": self._sweep.id,
+            "LAUNCHKIT_JOB": str(job.num),
+        }
         if not self._forks:
-            assert self._sweep is not None
-            return processes.spawn(_command(self._sweep, str(num)))
-        job, task = self._jobs[num]
-        return processes.fork(lambda: worker.run_apart(job, lambda: task))
+            command = _command(self._sweep, str(job.num))
+            return processes.spawn([*command, f"--parent={os.getpid()}"], variables)
+        _, task = self._jobs[job.num]
 
-    def _settle(self, ended: Sequence[Ended], *, cancelled: bool = False) -> dict[int, Attempt]:
+        def run() -> int:
+            os.environ.update(variables)
+            place.apply()
+            return worker.run_apart(job, lambda: task)
+
+        return processes.fork(run)
+
+    def _settle(self, ended: Sequence[Ended]) -> dict[int, Attempt]:
         attempts = {}
         for end_ in ended:
-            job, _ = self._jobs[end_.num]
-            attempt = read(job.directory)
-            attempts[end_.num] = settle(job, attempt, end_.code, cancelled=cancelled)
-            del self._jobs[end_.num]
+            job, _ = self._jobs.pop(end_.num)
+            stop = self._stops.pop(end_.num, None)
+            attempts[end_.num] = settle(job, read(job.directory), end_.code, stop)
         return attempts
 
     def _beat(self) -> None:
@@ -121,13 +161,28 @@ class LocalMode(Mode):
             self._next_beat = time.monotonic() + HEARTBEAT_S
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
-
-
 def _command(sweep: Sweep, num: str) -> list[str]:
     return [sys.executable, "-m", "launchkit.worker", str(sweep.directory), num]
+
+
+def _check_whole(name: str, value: int | None, least: int, *, optional: bool) -> None:
+    if value is None and optional:
+        return
+    if type(value) is not int or value < least:
+        raise ValueError(
+            f"{name} is {value!r}; it must be a whole number of {least} or more"
+            + (", or null" if optional else "")
+        )
+
+
+def _checked_gpus(gpus: str | Sequence[int | str] | None) -> tuple[str, ...] | None:
+    if gpus is None:
+        return None
+    if gpus == "auto":
+        return placement.find_gpus()
+    if isinstance(gpus, str) or any(isinstance(gpu, bool) for gpu in gpus):
+        raise ValueError(f"gpus is {gpus!r}; it must be a list such as [0,1], auto, or null")
+    names = tuple(str(gpu) for gpu in gpus)
+    if len(set(names)) < len(names):
+        raise ValueError(f"gpus is {list(gpus)!r}; the same GPU is in it twice")
+    return names

@@ -1,0 +1,98 @@
+"""The jobs of a batch, made of what Hydra's sweeper gives: overrides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import filter_overrides
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_plugins.launchkit_launcher._task import HydraTask
+from launchkit.job import Job, Needs
+from launchkit.policy import check_timeout
+
+NEEDS = {"gpus_per_job": "gpus", "cpus_per_job": "cpus", "timeout_min": "timeout_min"}
+"""The settings of a launcher that may differ by job, and what they are of a job's needs."""
+
+
+class JobMaker:
+    """Makes the jobs of a multirun.
+
+    Parameters
+    ----------
+    config
+        The multirun's config.
+    sweep_directory
+        The directory of the sweep.
+    """
+
+    def __init__(self, config: DictConfig, sweep_directory: Path) -> None:
+        self._directory = sweep_directory
+        launcher = config.hydra.launcher
+        self._by_job = [
+            key for key in NEEDS if key in launcher and OmegaConf.is_interpolation(launcher, key)
+        ]
+
+    def make(self, task: HydraTask, num: int, overrides: Sequence[str]) -> Job:
+        """Make a job.
+
+        Raises
+        ------
+        ValueError
+            If a setting that refers to the job's config does not resolve, or is wrong.
+        """
+        config = task.config(num)
+        with _as_hydras(config):
+            directory = self._job_directory(config, num)
+            needs = self._needs(config, num) if self._by_job else Needs()
+        return Job(num, tuple(filter_overrides(overrides)), directory, needs)
+
+    def _job_directory(self, config: DictConfig, num: int) -> Path:
+        """Return a job's directory; one whose name does not resolve fails in ``<num>``."""
+        try:
+            sweep = str(OmegaConf.select(config, "hydra.sweep.dir"))
+            subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
+        except OmegaConfBaseException:
+            return Path(os.path.abspath(self._directory / str(num)))  # noqa: PTH100
+        return Path(os.path.abspath(os.path.join(sweep, subdir)))  # noqa: PTH100, PTH118
+
+    def _needs(self, config: DictConfig, num: int) -> Needs:
+        values = {}
+        for key in self._by_job:
+            try:
+                value = OmegaConf.select(config, f"hydra.launcher.{key}", throw_on_missing=True)
+            except OmegaConfBaseException as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"job {num}: hydra.launcher.{key}: {reason}") from error
+            _check(key, value, num)
+            values[NEEDS[key]] = value
+        return Needs(**values)
+
+
+def _check(key: str, value: object, num: int) -> None:
+    least = 0 if key == "gpus_per_job" else 1
+    if key == "timeout_min":
+        check_timeout(value)  # type: ignore[arg-type]  # it says what is wrong with any value
+    elif value is not None and (type(value) is not int or value < least):
+        raise ValueError(
+            f"job {num}: hydra.launcher.{key} is {value!r}; it must be a whole number of "
+            f"{least} or more, or null"
+        )
+
+
+@contextmanager
+def _as_hydras(config: DictConfig) -> Iterator[None]:
+    """Let ``${hydra:…}`` look into a job's config."""
+    hydra_config = HydraConfig.instance()
+    current = hydra_config.cfg
+    # Not by `set_config`, which copies all of it.
+    hydra_config.cfg = config  # type: ignore[assignment]  # as Hydra itself does
+    try:
+        yield
+    finally:
+        hydra_config.cfg = current

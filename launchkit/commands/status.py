@@ -1,0 +1,123 @@
+"""``launchkit status``: how many jobs of a sweep are in which state, and who drives it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from launchkit import driver
+from launchkit.follow import End, follow
+from launchkit.job import Attempt, Job, JobState
+from launchkit.masking import mask_overrides, mask_text
+from launchkit.progress import Progress
+from launchkit.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
+from launchkit.standing import describe as describe_driver
+from launchkit.standing import driven, standing
+from launchkit.sweep import Sweep
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser("status", help="how many jobs are in which state")
+    parser.add_argument("directory", help="a sweep directory")
+    parser.add_argument("--jobs", action="store_true", help="also print a line a job")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--watch", action="store_true", help="show it until all jobs have ended")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the status; the exit code is 0 whatever it is."""
+    sweep = Sweep.open(options.directory)
+    if options.watch:
+        return _watch(sweep, options)
+    attempts = standing(sweep)
+    if options.json:
+        print(json.dumps(_content(sweep, attempts), indent=2))
+    else:
+        _print(sweep, attempts, jobs=options.jobs)
+    return 0
+
+
+def _watch(sweep: Sweep, options: argparse.Namespace) -> int:
+    progress = Progress(sys.stdout)
+    # Nobody is helped by a watch that nobody sees.
+    known = follow(sweep, progress, unseen=False)
+    progress.clear()
+    if known.end is not End.UNSEEN:
+        _print(known.sweep, known.attempts, jobs=options.jobs)
+    return 0
+
+
+def _print(sweep: Sweep, attempts: Mapping[int, Attempt], *, jobs: bool) -> None:
+    created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sweep.created))
+    count = len(sweep.jobs)
+    print(
+        f"{sweep.directory}  mode {sweep.mode}, {count} job{'s' * (count != 1)}, created {created}"
+    )
+    print(counts(sweep.jobs, attempts) or "no jobs")
+    for line in launcher_lines(sweep, attempts):
+        print(line)
+    if jobs:
+        for job in sweep.jobs:
+            print(_line(job, attempts[job.num]))
+    lines = warnings(attempts) + failures(sweep.jobs, attempts)
+    # So many more would push the counts off the screen.
+    shown = lines if jobs else lines[: 2 * LIST_AT_MOST]
+    for line in shown:
+        print(line)
+    if len(shown) < len(lines):
+        print("… and more: --jobs shows them all")
+
+
+def launcher_lines(sweep: Sweep, attempts: Mapping[int, Attempt]) -> list[str]:
+    """Return who drives a sweep, and how to run what is left if nobody does."""
+    if driven(sweep):
+        return [describe_driver(sweep)]
+    left = sum(known.state is not JobState.COMPLETED for known in attempts.values())
+    if not left:
+        return []
+    count = f"{left} job{'s' * (left != 1)}"
+    return [f"{describe_driver(sweep)}: `launchkit resume {sweep.directory}` runs the {count} left"]
+
+
+def _line(job: Job, attempt: Attempt) -> str:
+    tries = f"  attempt {attempt.attempt}" if attempt.attempt > 1 else ""
+    return f"{job.num:5} {attempt.state:10} {time_of(attempt):>7}{tries}  {describe(job)}"
+
+
+def _content(sweep: Sweep, attempts: Mapping[int, Attempt]) -> dict[str, Any]:
+    states = [known.state for known in attempts.values()]
+    last = driver.current(sweep)
+    return {
+        "id": sweep.id,
+        "directory": str(sweep.directory),
+        "mode": sweep.mode,
+        "created": sweep.created,
+        "counts": {state.value: states.count(state) for state in JobState if state in states},
+        "driven": last.alive if last is not None else False,
+        "driver": {"host": last.host, "pid": last.pid, "since": last.since} if last else None,
+        "jobs": [
+            {
+                "num": job.num,
+                "overrides": mask_overrides(job.overrides),
+                "directory": str(job.directory),
+                **_masked(attempts[job.num]),
+            }
+            for job in sweep.jobs
+        ],
+    }
+
+
+def _masked(attempt: Attempt) -> dict[str, Any]:
+    content = attempt.to_json()
+    if content["error"]:
+        content["error"] = {key: mask_text(text) for key, text in content["error"].items()}
+    if content["warning"]:
+        content["warning"] = mask_text(content["warning"])
+    return content

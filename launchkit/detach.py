@@ -1,0 +1,169 @@
+"""Sweeps whose launcher leaves: a supervisor drives them, a process that outlives it.
+
+It is a fork of the launcher where that is safe, and else ``python -m launchkit.detach``,
+which reads all it needs from the sweep's directory. It prints to ``supervisor.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from launchkit import code_snapshot, payload, processes, runner
+from launchkit.modes import registry
+from launchkit.modes.base import Mode, Plan
+from launchkit.payload import PayloadError
+from launchkit.policy import Policy
+from launchkit.progress import Progress
+from launchkit.resume import work_of
+from launchkit.runner import Work
+from launchkit.sweep import Sweep, SweepError
+
+LOG = "supervisor.log"
+READY = "ready "
+
+FAILED_CODE, REFUSED_CODE, INTERRUPTED_CODE = 1, 2, 130
+
+
+def detach(work: Work, mode: Mode, policy: Policy) -> int:
+    """Hand a sweep over to a supervisor, and return its process id once it drives it.
+
+    Parameters are those of `runner.run`.
+
+    Raises
+    ------
+    ValueError
+        If the mode needs the launcher's own process, or cannot run a job.
+    SweepError, PayloadError
+        If the sweep cannot be run as it is; none of its jobs has run then.
+    """
+    plan = check(work, mode, policy)
+    if not plan.pickles:
+        return _fork(work, mode, policy)
+    if not work.resumed:
+        work.sweep.add(work.jobs)
+    if not work.saved:
+        code_snapshot.save(work.sweep)
+        payload.save(work.sweep, work.task, min((job.num for job in work.jobs), default=0))
+    return _spawn(work)
+
+
+def check(work: Work, mode: Mode, policy: Policy) -> Plan:
+    """Return what a detached run would do; raises ValueError if the mode cannot do it."""
+    if mode.in_this_process:
+        raise ValueError(
+            f"detach is true, and mode {mode.name!r} runs the jobs in the launcher's own process; "
+            "use another mode"
+        )
+    return runner.check(work, mode, policy)
+
+
+def handed_over(sweep: Sweep, jobs: int, pid: int) -> str:
+    """Return what a person is told who has detached a sweep."""
+    many = f"{jobs} job{'s' * (jobs != 1)}"
+    return (
+        f"launchkit: {many} handed over to process {pid}; the launcher may leave\n"
+        f"  launchkit status {shlex.quote(str(sweep.directory))}    (also: wait, logs, cancel)"
+    )
+
+
+def _fork(work: Work, mode: Mode, policy: Policy) -> int:
+    reading, writing = os.pipe()
+
+    def supervise() -> int:
+        # The one that stays is nobody's child, and leaves nobody to wait for it.
+        if os.fork():
+            os._exit(0)
+        os.close(reading)
+        _print_to_log(work.sweep)
+        return _supervise(work, mode, policy, lambda text: _tell(writing, text))
+
+    with processes.holding_signals():
+        pid = processes.fork(supervise, bound=False)
+        os.waitpid(pid, 0)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
+        return _ready(work.sweep, stream.read())
+
+
+def _spawn(work: Work) -> int:
+    nums = [job.num for job in work.jobs]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launchkit.detach", str(work.sweep.directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=_open_log(work.sweep),
+        start_new_session=True,
+    )
+    said, _ = process.communicate(json.dumps({"nums": nums, "again": work.again}).encode())
+    return _ready(work.sweep, said.decode(errors="replace"))
+
+
+def main(directory: str) -> int:
+    """Supervise the jobs of a sweep whose numbers come from standard input."""
+    wanted = json.load(sys.stdin)
+    writing = os.dup(1)
+    sweep = Sweep.open(directory)
+    _print_to_log(sweep)
+
+    def tell(text: str) -> None:
+        _tell(writing, text)
+
+    try:
+        mode = registry.create(sweep.mode, sweep.settings)
+        work = work_of(sweep, only=wanted["nums"], again=wanted["again"], other_versions=True)
+        policy = Policy(**sweep.policy)
+    except (ValueError, SweepError, PayloadError) as error:
+        tell(str(error))
+        return REFUSED_CODE
+    return _supervise(work, mode, policy, tell)
+
+
+def _supervise(work: Work, mode: Mode, policy: Policy, tell: Callable[[str], None]) -> int:
+    try:
+        progress = Progress(sys.stderr)
+        outcomes = runner.run(work, mode, progress, policy, lambda: tell(f"{READY}{os.getpid()}"))
+    except runner.Interrupted:
+        return INTERRUPTED_CODE
+    except (ValueError, SweepError, PayloadError, OSError) as error:
+        print(f"launchkit: {error}", file=sys.stderr)  # noqa: T201 - the supervisor's log
+        tell(str(error))
+        return REFUSED_CODE
+    return FAILED_CODE if runner.bad(outcomes) else 0
+
+
+def _ready(sweep: Sweep, said: str) -> int:
+    """Return the process id of a supervisor that is ready, or raise what it said instead."""
+    if said.startswith(READY):
+        return int(said.removeprefix(READY))
+    raise SweepError(said or f"the supervisor has ended early; see {sweep.own / LOG}")
+
+
+def _tell(fd: int, text: str) -> None:
+    """Say something to the launcher, once: it then has no more to wait for."""
+    try:
+        os.write(fd, text.encode(errors="backslashreplace"))
+        os.close(fd)
+    except OSError:  # said before; or the launcher has left without waiting for it
+        return
+
+
+def _open_log(sweep: Sweep) -> int:
+    path: Path = sweep.own / LOG
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def _print_to_log(sweep: Sweep) -> None:
+    processes.print_to(_open_log(sweep))
+    # Whatever the launcher had put in their place shows nobody anything any more.
+    sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,80 @@
+"""What a launcher that was killed has left of a sweep: processes, and states that are not so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
+
+from launchkit import process_table, processes
+from launchkit.driver import Claim
+from launchkit.job import Attempt, JobState, end
+from launchkit.standing import GONE
+from launchkit.states import read_all
+from launchkit.sweep import Sweep, SweepError
+
+ROUNDS_S = 5.0
+
+
+def end_left(sweep: Sweep) -> dict[int, Attempt]:
+    """End what is left of a sweep's last run, mark its jobs as lost, and return all states.
+
+    The sweep must be claimed. Two attempts of a job never run together.
+    """
+    kill_left(sweep)
+    attempts = read_all(sweep)
+    for job in sweep.jobs:
+        if attempts[job.num].state in (JobState.RUNNING, JobState.SUBMITTED):
+            attempts[job.num] = end(job, JobState.LOST, error=GONE)
+    return attempts
+
+
+def cancel_left(sweep: Sweep, nums: Collection[int], say: Callable[[str], None]) -> None:
+    """Cancel jobs of a sweep that nobody drives.
+
+    Raises
+    ------
+    Driven
+        If somebody does.
+    """
+    with Claim(sweep, say):
+        attempts = end_left(sweep)
+        for job in sweep.jobs:
+            state = attempts[job.num].state
+            if job.num in nums and (not state.final or state is JobState.LOST):
+                end(job, JobState.CANCELLED)
+
+
+def kill_left(sweep: Sweep) -> None:
+    """End every process of a sweep that a launcher has left behind on this machine.
+
+    A job's process is known by its identity. What has outlived it is known by the session
+    it is in, whose id is not given again while it has members, or by its environment.
+    """
+    attempts = read_all(sweep).values()
+    running = {known.process for known in attempts if known.state is JobState.RUNNING}
+    deadline = time.monotonic() + ROUNDS_S
+    while left := _left(sweep, {process for process in running if process}):
+        processes.send(left, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise SweepError(
+                f"{sweep.directory}: a killed launcher has left processes that do not end: "
+                f"{', '.join(map(str, sorted(left)))}"
+            )
+        time.sleep(0.01)
+
+
+def _left(sweep: Sweep, running: set[str]) -> set[int]:
+    leaders = set()
+    for process in running:
+        pid = process_table.here(process)
+        # Another process that got a leader's id later was not started before it.
+        if pid is not None and process_table.is_alive(process) is not False:
+            leaders.add(pid)
+        elif pid is not None and process_table.session_of(pid) is None:
+            leaders.add(pid)
+    found = process_table.tagged("LAUNCHKIT_SWEEP", sweep.id)
+    if leaders:
+        found |= process_table.tree(*leaders)
+    return process_table.living(found - {os.getpid()})

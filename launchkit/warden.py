@@ -1,0 +1,69 @@
+"""Ends what a launcher has left running, should it be killed.
+
+A job's own process is killed by the system with the launcher's. What the job has started
+is not, and nothing that is left in Python's hands of a killed launcher could end it. So a
+small process waits for the launcher's end beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+from launchkit import process_table, processes
+from launchkit.leftovers import kill_left
+from launchkit.sweep import Sweep
+
+
+class Warden:
+    """A process that ends a sweep's jobs if this one is killed, for the time of a block.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._pid = 0
+        self._launcher = 0
+
+    def __enter__(self) -> str:
+        """Start it, and return its identity."""
+        self._launcher = launcher = os.getpid()
+        with processes.holding_signals():
+            if processes.fork_is_safe():
+                self._pid = processes.fork(self._watch, bound=False)
+            else:
+                module = [sys.executable, "-m", "launchkit.warden"]
+                self._pid = processes.spawn([*module, str(self._sweep.directory), str(launcher)])
+        return process_table.identity(self._pid)
+
+    def _watch(self) -> int:
+        processes.let_go_of_files()
+        return watch(self._sweep.directory, self._launcher)
+
+    def __exit__(self, *error: object) -> None:
+        with processes.holding_signals():
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+
+def watch(directory: Path, launcher: int) -> int:
+    """Wait for a launcher's end, and end what it has left; return an exit code."""
+    try:
+        fd = os.pidfd_open(launcher)
+    except ProcessLookupError:
+        fd = None
+    if fd is not None and os.getppid() == launcher:
+        select.select([fd], [], [])
+    kill_left(Sweep.open(directory))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(watch(Path(sys.argv[1]), int(sys.argv[2])))
