@@ -33,6 +33,7 @@ AGAINST = {
     "bench_logger": "csv.DictWriter with a flush a row",
     "bench_load_sweep": "a loop of pandas.read_csv and json.load",
     "bench_scaling": "a tenth of the jobs",
+    "bench_commands": "a tenth of the jobs",
 }
 
 

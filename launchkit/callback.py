@@ -15,6 +15,7 @@ from launchkit.job import read
 from launchkit.job_record import JobRecord
 from launchkit.logging import logger
 from launchkit.logging.variant import encode, read_variant, write_variant
+from launchkit.masking import mask_values
 
 
 class LaunchkitCallback(Callback):
@@ -82,7 +83,7 @@ def ensure_open(hydra_config: Any, task_config: DictConfig, directory: Path) -> 
 
 
 def open_job(hydra_config: Any, task_config: DictConfig, directory: Path, **settings: Any) -> None:
-    """Write a job's ``variant.json`` and open the logger in its directory.
+    """Write a job's ``variant.json``, secrets masked, and open the logger in its directory.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def open_job(hydra_config: Any, task_config: DictConfig, directory: Path, **sett
     variant = encode(task_config)
     known = read_variant(directory / "variant.json") or {}
     name = variant.get("exp_name") or known.get("exp_name") or _exp_name(hydra_config)
-    write_variant(directory / "variant.json", {**variant, "exp_name": name})
+    write_variant(directory / "variant.json", {**mask_values(variant), "exp_name": name})
     resumed = read(directory).attempt > 1
     logger.open(directory, exp_name=str(name), resume=resumed, **settings)
 

@@ -14,6 +14,7 @@ from launchkit._version import __version__
 from launchkit.masking import mask_text
 from launchkit.sweep import SweepError
 
+DESCRIPTION = "What is known of a sweep, read from its directory, and what can be done to it."
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="launchkit", description=__doc__)
+    parser = argparse.ArgumentParser(prog="launchkit", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"launchkit {__version__}")
     commands.register(parser.add_subparsers(required=True, metavar="COMMAND"))
     return parser

@@ -18,7 +18,7 @@ from launchkit.program import Program, program_directory
 from launchkit.repository import WorkTree, work_trees
 from launchkit.sweep import Sweep, SweepError
 from launchkit.untracked import LeftOut, choose
-from launchkit.untracked_archive import pack
+from launchkit.untracked_archive import Packed, pack
 
 UNTRACKED = "untracked.tar"
 MOST_NAMED = 500
@@ -101,7 +101,7 @@ def save(sweep: Sweep) -> None:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         _take(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         log.warning("the code of this sweep is not recorded in %s: %s", folder, error)
 
 
@@ -157,20 +157,18 @@ def _save_untracked(
         for name in tree.untracked
     ]
     left_out = [LeftOut(f"{tree.path}/", f"it is a repository: {tree.problem}") for tree in lost]
-    size = 0
+    packed = Packed([], 0, [])
     if names:
         names, refused = choose(top, names, (place, Path.cwd()))
         left_out += refused
     if names:
         with files.atomic_writer(folder / UNTRACKED, mode=0o600) as stream:
-            refused = pack(top, names, stream)
-            size = stream.tell()
-        left_out += refused
-        names = sorted({*names}.difference(one.path for one in refused))
+            packed = pack(top, names, stream)
+    left_out += packed.left_out
     named = sorted(left_out, key=lambda one: one.path)[:MOST_NAMED]
     return {
-        "kept": names,
-        "bytes": size,
+        "kept": packed.names,
+        "bytes": packed.bytes,
         "left_out": [asdict(one) for one in named],
         "not_named": sum(one.files for one in left_out) - sum(one.files for one in named),
     }

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launchkit import code_snapshot, payload, processes, runner
+from launchkit.driver import refuse_driven
 from launchkit.modes import registry
 from launchkit.modes.base import Mode, Plan
 from launchkit.payload import PayloadError
@@ -45,11 +46,14 @@ def detach(work: Work, mode: Mode, policy: Policy) -> int:
     plan = check(work, mode, policy)
     if not plan.pickles:
         return _fork(work, mode, policy)
-    if not work.resumed:
+    if work.resumed:
+        refuse_driven(work.sweep)
+        work.sweep.put(work.jobs)
+    else:
         work.sweep.add(work.jobs)
     if not work.saved:
         code_snapshot.save(work.sweep)
-        payload.save(work.sweep, work.task, min((job.num for job in work.jobs), default=0))
+        payload.save_batch(work.sweep, work.task, work.jobs)
     return _spawn(work)
 
 
@@ -92,7 +96,11 @@ def _fork(work: Work, mode: Mode, policy: Policy) -> int:
 
 
 def _spawn(work: Work) -> int:
-    nums = [job.num for job in work.jobs]
+    wanted = {
+        "nums": [job.num for job in work.jobs],
+        "again": work.again,
+        "changed": sorted(work.changed),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "launchkit.detach", str(work.sweep.directory)],
         stdin=subprocess.PIPE,
@@ -100,7 +108,7 @@ def _spawn(work: Work) -> int:
         stderr=_open_log(work.sweep),
         start_new_session=True,
     )
-    said, _ = process.communicate(json.dumps({"nums": nums, "again": work.again}).encode())
+    said, _ = process.communicate(json.dumps(wanted).encode())
     return _ready(work.sweep, said.decode(errors="replace"))
 
 
@@ -116,7 +124,13 @@ def main(directory: str) -> int:
 
     try:
         mode = registry.create(sweep.mode, sweep.settings)
-        work = work_of(sweep, only=wanted["nums"], again=wanted["again"], other_versions=True)
+        work = work_of(
+            sweep,
+            only=wanted["nums"],
+            again=wanted["again"],
+            changed=wanted["changed"],
+            other_versions=True,
+        )
         policy = Policy(**sweep.policy)
     except (ValueError, SweepError, PayloadError) as error:
         tell(str(error))

@@ -69,7 +69,8 @@ class Drive:
 
     def run(self) -> dict[int, Attempt]:
         """Run the jobs, and return how each of the plan ended."""
-        self._progress.start(self._plan, turns=self._mode.in_this_process)
+        turns = self._mode.in_this_process
+        self._progress.start(self._plan, turns=turns, earlier=self._attempts)
         try:
             self._mode.submit(self._plan)
             self._turn_until_ended()

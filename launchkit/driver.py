@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from launchkit import files, process_table
+from launchkit import files, interrupts, process_table
 from launchkit.sweep import Sweep, SweepError
 
 BEAT_S = 15.0
@@ -175,7 +175,7 @@ class Claim:
                     f"process {process_table.here(last.warden)} is still ending the jobs of a "
                     f"launcher that was killed; try again in a while"
                 )
-            time.sleep(0.02)
+            _sleep(0.02)
 
     def _watch(self, number: int, last: Driver) -> None:
         """Watch a claim until its silence has lasted long enough, by this machine's clock."""
@@ -186,7 +186,7 @@ class Claim:
         )
         seen, deadline = _sign(path), time.monotonic() + SILENT_S
         while time.monotonic() < deadline:
-            time.sleep(LOOK_S)
+            _sleep(LOOK_S)
             if _sign(path) != seen:
                 raise _driven(self._sweep, _latest(self._sweep)[1])
 
@@ -194,6 +194,13 @@ class Claim:
 def current(sweep: Sweep) -> Driver | None:
     """Return who drives a sweep or was the last to do so; None if nobody ever did."""
     return _latest(sweep)[1]
+
+
+def refuse_driven(sweep: Sweep) -> None:
+    """Raise Driven where it can be seen that another process drives the sweep."""
+    last = current(sweep)
+    if last is not None and last.alive and last.directory == str(sweep.directory):
+        raise _driven(sweep, last)
 
 
 def _latest(sweep: Sweep) -> tuple[int, Driver | None]:
@@ -218,6 +225,11 @@ def _numbers(sweep: Sweep) -> list[int]:
 
 def _path(sweep: Sweep, number: int) -> Path:
     return sweep.own / f"driver-{number}.json"
+
+
+def _sleep(seconds: float) -> None:
+    with interrupts.felt():
+        time.sleep(seconds)
 
 
 def _sign(path: Path) -> tuple[float, int] | None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 
 from launchkit import masking, runner
-from launchkit.job import Needs
+from launchkit.driver import refuse_driven
+from launchkit.job import Attempt, Job, JobState
 from launchkit.modes.base import Mode
 from launchkit.policy import Policy
 from launchkit.runner import Work
+from launchkit.standing import standing
+
+FIRST = Attempt()
 
 
 def describe(work: Work, mode: Mode, policy: Policy) -> str:
@@ -18,27 +23,38 @@ def describe(work: Work, mode: Mode, policy: Policy) -> str:
     Raises
     ------
     SweepError
-        If the jobs cannot be added to the sweep.
+        If the jobs cannot be added to the sweep, or another process drives it.
     ValueError
         If the mode cannot run a job.
     """
-    plan = runner.check(work, mode, policy)
-    if not work.resumed:
+    if work.resumed:
+        refuse_driven(work.sweep)
+        attempts = standing(work.sweep)
+    else:
         work.sweep.check(work.jobs)
+        attempts = {}
+    left = [job for job in work.jobs if work.runs(job, attempts.get(job.num, FIRST).state)]
+    plan = runner.check(replace(work, jobs=left), mode, policy)
     lines = [
-        f"dry run, nothing is started: {len(work.jobs)} job{'s' * (len(work.jobs) != 1)}, "
-        f"mode {mode.name}",
+        f"dry run, nothing is started: {len(left)} job{'s' * (len(left) != 1)}, mode {mode.name}",
         f"  directory: {work.sweep.directory}",
         f"  program: {masking.mask_text(shlex.join([sys.executable, *work.sweep.command]))}",
         *(f"  {line}" for line in plan.lines),
     ]
-    for job in work.jobs:
+    for job in left:
         overrides = " ".join(map(masking.mask_override, job.overrides)) or "-"
-        lines.append(f"  job {job.num}: {overrides}{_needs(job.needs)}")
+        notes = _notes(job, attempts.get(job.num, FIRST))
+        lines.append(f"  job {job.num}: {overrides}{notes}")
         lines.append(f"    in {job.directory}")
+    completed = len(work.jobs) - len(left)
+    if completed:
+        lines.append(f"  completed and not run again: {completed} job{'s' * (completed != 1)}")
     return "\n".join(lines)
 
 
-def _needs(needs: Needs) -> str:
-    found = ", ".join(f"{key}={value}" for key, value in vars(needs).items() if value is not None)
-    return f"  ({found})" if found else ""
+def _notes(job: Job, before: Attempt) -> str:
+    """Return what sets a job apart: its needs, and how often it has been tried."""
+    found = [f"{key}={value}" for key, value in vars(job.needs).items() if value is not None]
+    if before.state is not JobState.PENDING:
+        found.append(f"{before.state} before")
+    return f"  ({', '.join(found)})" if found else ""

@@ -15,7 +15,7 @@ from typing import Any
 from launchkit.git import public_url
 
 DISTRIBUTION = re.compile(
-    r"(?P<name>.+?)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?)?\.(?:dist|egg)-info", re.IGNORECASE
+    r"(?P<name>\w.*?)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?)?\.(?:dist|egg)-info", re.IGNORECASE
 )
 
 

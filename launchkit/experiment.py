@@ -19,6 +19,7 @@ from launchkit import files
 from launchkit.job import Job, read
 from launchkit.logging import logger
 from launchkit.logging.variant import encode, read_variant, write_variant
+from launchkit.masking import mask_values
 
 SEED_BELOW = 100_000
 
@@ -125,13 +126,13 @@ def open_logger(
     script_name: str,
     variant_file: str = "variant.json",
 ) -> None:
-    """Write what an experiment is into its directory and open the logger there.
+    """Write what an experiment is, secrets masked, into its directory; open the logger there.
 
     The variant of a run that is there already is kept: its rows were made with it.
     """
     path = directory / variant_file
     known = read_variant(path)
-    now = {"exp_name": exp_name, **(variant or {}), **_only_name(known)}
+    now = {"exp_name": exp_name, **mask_values(variant or {}), **_only_name(known)}
     logger.open(
         directory,
         exp_name=str(now["exp_name"]),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 GIT_TIMEOUT_S = 20.0
+"""For all questions that are asked together."""
 AT_A_TIME = 8
 MOST_BYTES = 50 * 2**20
 """Of one answer."""
@@ -26,7 +27,7 @@ OF_ONE_REPOSITORY = (
 
 TELLING = (
     *("-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false"),
-    *("-c", "advice.detachedHead=false", "-c", "apply.ignoreWhitespace=no"),
+    *("-c", "advice.detachedHead=false"),
 )
 
 
@@ -61,21 +62,17 @@ class GitError(RuntimeError):
     """git did not do what it was told."""
 
 
-def ask(questions: Iterable[Question], timeout: float = GIT_TIMEOUT_S) -> list[Answer]:
+def ask(questions: Iterable[Question]) -> list[Answer]:
     """Ask git, and return an answer to each question, in their order.
 
-    Parameters
-    ----------
-    questions
-        The commands; several run at a time, and none takes a lock or asks for a password.
-    timeout
-        Seconds for all of them; what has not answered by then is killed.
+    Several run at a time; none takes a lock or asks for a password. What has not answered
+    after `GIT_TIMEOUT_S` is killed.
     """
     waiting = list(enumerate(questions))[::-1]
     answers: dict[int, Answer] = {}
     running: dict[int, _Process] = {}
-    deadline = time.monotonic() + timeout
-    late = f"git did not answer within {timeout:g} s"
+    deadline = time.monotonic() + GIT_TIMEOUT_S
+    late = f"git did not answer within {GIT_TIMEOUT_S:g} s"
     with selectors.DefaultSelector() as selector, _ending(running):
         while (waiting or running) and time.monotonic() < deadline:
             while waiting and len(running) < AT_A_TIME:
@@ -84,7 +81,8 @@ def ask(questions: Iterable[Question], timeout: float = GIT_TIMEOUT_S) -> list[A
                     running[number] = _Process(number, question, selector)
                 except OSError as error:
                     answers[number] = Answer(b"", f"git cannot be started: {error.strerror}")
-            for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+            patience = max(0.0, deadline - time.monotonic()) if running else 0.0
+            for key, _ in selector.select(patience):
                 process: _Process = key.data
                 if process.read(key.fd, selector) and process.ended(deadline):
                     answers[process.number] = process.answer()

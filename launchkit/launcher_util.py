@@ -30,6 +30,7 @@ from launchkit.logging import logger
 from launchkit.modes import registry
 from launchkit.policy import Policy
 from launchkit.progress import Progress
+from launchkit.report import reason
 from launchkit.runner import Work
 from launchkit.single import reset_execution_environment, run_experiment_here, setup_logger
 from launchkit.sweep import Sweep, SweepError
@@ -74,7 +75,7 @@ class ExperimentsFailed(RuntimeError):
         first = outcomes[0]
         super().__init__(
             f"{len(outcomes)} of the experiments did not complete; the first of them: "
-            f"job {first.job.num} {first.attempt.state}: {first.attempt.reason} "
+            f"job {first.job.num} {first.attempt.state}: {reason(first.attempt)} "
             f"(log: {first.job.stderr})"
         )
 

@@ -69,10 +69,10 @@ def _left(sweep: Sweep, running: set[str]) -> set[int]:
     leaders = set()
     for process in running:
         pid = process_table.here(process)
-        # Another process that got a leader's id later was not started before it.
-        if pid is not None and process_table.is_alive(process) is not False:
-            leaders.add(pid)
-        elif pid is not None and process_table.session_of(pid) is None:
+        if pid is None:
+            continue
+        # Whoever else has a leader's id by now got it when nobody was left in its session.
+        if process_table.holds_its_id(process) or process_table.session_of(pid) is None:
             leaders.add(pid)
     found = process_table.tagged("LAUNCHKIT_SWEEP", sweep.id)
     if leaders:

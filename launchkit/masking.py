@@ -45,14 +45,14 @@ _NO_TEXT = (
 )
 
 # Without one of these in it no pair and no address has to be looked for.
-_MARKS = ("pass", "secret", "token", "key", "credential", "pwd", "://", "webhook", "auth", "jwt")
+_MARKS = ("pass", "secret", "token", "key", "cred", "pwd", "://", "hook", "auth", "jwt", "bearer")
 # A whole quoted argument; the key of a pair as in YAML, JSON, a shell or an address; an option.
 _ARGUMENT = r"""(?P<quote>["'])(?P<key>[+~]*[\w.\-@]+)=(?P<value>[^"']*)(?P=quote)"""
 _PAIR = (
     r"""(?<![\w.\-/])(?P<key>[\w.\-]+)["']?[ \t]{0,8}[:=][ \t]{0,8}"""
     r"(?:(?:Bearer|Basic|Token)[ ]+)?"
 )
-_OPTION = r"(?<!\S)(?P<key>--?[A-Za-z][\w\-]*)[ ]+(?!-)"
+_OPTION = r"(?<!\S)(?P<key>--?[A-Za-z][\w.\-]*)[ ]+(?!-)"
 _VALUE = (
     r"""(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\])*(?P=quote)|\$\{[^{}]*\}|[^\s,;&{}()\[\]"']+"""
 )

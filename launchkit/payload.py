@@ -16,11 +16,13 @@ import pickle
 import platform
 import re
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from launchkit import files
+from launchkit.job import Job
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 
@@ -72,6 +74,27 @@ def save(sweep: Sweep, task: Task, first: int = 0) -> None:
     files.write_atomic(
         _path(sweep, first), json.dumps(header).encode() + b"\n" + data, mode=0o600
     )
+
+
+def save_batch(sweep: Sweep, task: Task, jobs: Collection[Job]) -> None:
+    """Pickle what a batch of jobs runs, as `save` does, in place of what was saved for them.
+
+    A batch of a resumed sweep need not be one of those it was begun with: what the jobs
+    after it run stays what it was.
+    """
+    nums = [job.num for job in jobs] or [0]
+    first, after = min(nums), max(nums) + 1
+    known = _firsts(sweep)
+    if after not in known and any(job.num >= after for job in sweep.jobs):
+        earlier = [number for number in known if number < after]
+        if earlier:
+            files.write_atomic(
+                _path(sweep, after), _path(sweep, max(earlier)).read_bytes(), mode=0o600
+            )
+    save(sweep, task, first)
+    for number in known:
+        if first < number < after:
+            _path(sweep, number).unlink(missing_ok=True)
 
 
 def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
@@ -165,9 +188,14 @@ def _path(sweep: Sweep, first: int) -> Path:
 
 def first_of(sweep: Sweep, num: int) -> int:
     """Return the lowest number of the batch that a job is of, which has a payload."""
+    return max((first for first in _firsts(sweep) if first <= num), default=0)
+
+
+def _firsts(sweep: Sweep) -> list[int]:
+    """Return the lowest number of each batch that has a payload."""
     names = os.listdir(sweep.own)  # noqa: PTH208
-    firsts = (int(found[1]) for name in names if (found := re.fullmatch(r"payload-(\d+).pkl", name)))
-    return max((first for first in firsts if first <= num), default=0)
+    found = (re.fullmatch(r"payload(?:-(\d+))?\.pkl", name) for name in names)
+    return [int(name[1] or 0) for name in found if name]
 
 
 def _check(

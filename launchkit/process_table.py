@@ -53,6 +53,13 @@ def is_alive(known: str) -> bool | None:
     return stat is not None and stat.started == started and stat.state not in "ZX"
 
 
+def holds_its_id(known: str) -> bool:
+    """Tell whether a process runs here, or has ended and waits for its parent to see it."""
+    pid = here(known)
+    stat = _stat(pid) if pid is not None else None
+    return stat is not None and stat.started == int(known.rpartition(".")[2])
+
+
 def here(known: str) -> int | None:
     """Return the id of the process of an identity, which may have ended; None if elsewhere."""
     machine, pid, _ = known.rsplit(".", 2)

@@ -9,6 +9,7 @@ from launchkit.last_rows import last_row, number
 from launchkit.logging.table import format_table
 from launchkit.masking import mask_overrides, mask_text
 from launchkit.metrics import default_metrics
+from launchkit.screen import printable
 
 LIST_AT_MOST = 50
 
@@ -43,7 +44,7 @@ def summary(jobs: Sequence[Job], attempts: Mapping[int, Attempt]) -> str:
 def warnings(attempts: Mapping[int, Attempt]) -> list[str]:
     """Return a line for each job that completed, but not without a warning."""
     return [
-        f"warning: {mask_text(known.warning)}"
+        f"warning: {printable(mask_text(known.warning))}"
         for _, known in sorted(attempts.items())
         if known.warning
     ]
@@ -78,7 +79,7 @@ def in_words(tally: Mapping[JobState, int]) -> str:
 
 def describe(job: Job) -> str:
     """Return a job's overrides as one line that may be shown."""
-    return " ".join(mask_overrides(job.overrides)) or "-"
+    return printable(" ".join(mask_overrides(job.overrides))) or "-"
 
 
 def describe_swept(job: Job, keys: Iterable[str]) -> str:
@@ -89,7 +90,7 @@ def describe_swept(job: Job, keys: Iterable[str]) -> str:
 
 def reason(attempt: Attempt) -> str:
     """Return why an attempt ended badly, on a line that may be shown."""
-    return mask_text(attempt.reason)
+    return printable(mask_text(attempt.reason))
 
 
 def swept_keys(jobs: Sequence[Job]) -> list[str]:

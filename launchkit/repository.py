@@ -19,7 +19,7 @@ STATUS = (
 )
 REMOTES = ("config", "--null", "--get-regexp", r"^(remote\..*\.url|branch\..*\.remote)$")
 DIFF = (
-    *("diff", "--binary", "-U3", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("diff", "--binary", "-U3", "--no-color", "--no-ext-diff", "--no-textconv"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=dirty"),
 )
 """A diff that `git apply` takes, whatever the user has configured for reading diffs."""

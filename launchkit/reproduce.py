@@ -140,7 +140,7 @@ def _about_environment(ran_in: Environment, here: Environment) -> Iterator[str]:
     yield _row("python", _beside(ran_in.python, here.python) + f", {ran_in.implementation}")
     yield _row("platform", _beside(ran_in.platform, here.platform))
     other = [name for name in ran_in.packages if _package(ran_in, name) != _package(here, name)]
-    others = f"{len(other)} of them other than here" if other else "all as here"
+    others = f"{len(other)} of them other than here (*)" if other else "all as here"
     yield _row("packages", f"{len(ran_in.packages)}, {others}")
     for name in other:
         present = _package(here, name) if name in here.packages else "not here"

@@ -37,6 +37,7 @@ def work_of(
     only: Collection[int] | None = None,
     failed: bool = False,
     again: bool = False,
+    changed: Collection[int] = (),
     other_versions: bool = False,
 ) -> Work:
     """Return what is to be run of a sweep that has been begun.
@@ -51,6 +52,8 @@ def work_of(
         Whether to take only jobs that failed, timed out, were preempted or got lost.
     again
         Whether to take completed jobs as well.
+    changed
+        The numbers of jobs to take even if they have completed.
     other_versions
         Whether packages of other versions than those the sweep was begun with will do.
 
@@ -61,7 +64,7 @@ def work_of(
     PayloadError
         If what the jobs run cannot be read.
     """
-    jobs = _chosen(sweep, only, standing(sweep), failed=failed, again=again)
+    jobs = _chosen(sweep, only, standing(sweep), failed=failed, again=again, changed=changed)
     batches: dict[int, Task] = {}
     tasks = {}
     for job in jobs:
@@ -69,7 +72,15 @@ def work_of(
         if first not in batches:
             batches[first] = payload.load(sweep, first, other_versions=other_versions)
         tasks[job.num] = batches[first]
-    return Work(sweep, jobs, SavedTask(tasks), resumed=True, again=again, saved=True)
+    return Work(
+        sweep,
+        jobs,
+        SavedTask(tasks),
+        resumed=True,
+        again=again,
+        changed=frozenset(changed),
+        saved=True,
+    )
 
 
 def _chosen(
@@ -79,6 +90,7 @@ def _chosen(
     *,
     failed: bool,
     again: bool,
+    changed: Collection[int],
 ) -> tuple[Job, ...]:
     unknown = sorted(set(only or ()) - {job.num for job in sweep.jobs})
     if unknown:
@@ -86,7 +98,8 @@ def _chosen(
     return tuple(
         job
         for job in sweep.jobs
-        if (only is None or job.num in only) and _wants(attempts[job.num].state, failed, again)
+        if (only is None or job.num in only)
+        and (job.num in changed or _wants(attempts[job.num].state, failed, again))
     )
 
 

@@ -59,6 +59,8 @@ class Work:
         Whether the jobs are in the sweep already; those that have completed are left alone.
     again
         Whether those are run again, too.
+    changed
+        The numbers of jobs that are not what they were, so that those run again as well.
     saved
         Whether the task was read from the sweep's own payload.
     """
@@ -68,7 +70,12 @@ class Work:
     task: Task
     resumed: bool = False
     again: bool = False
+    changed: frozenset[int] = frozenset()
     saved: bool = False
+
+    def runs(self, job: Job, state: JobState) -> bool:
+        """Tell whether a job that is in a state is run."""
+        return state is not JobState.COMPLETED or self.again or job.num in self.changed
 
 
 def check(work: Work, mode: Mode, policy: Policy) -> Plan:
@@ -160,9 +167,8 @@ def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:
 
 def _save_payload(work: Work, plan: Plan) -> None:
     """Pickle the task where the jobs need it, and else for who resumes the sweep, if it can be."""
-    first = min((job.num for job in work.jobs), default=0)
     try:
-        payload.save(work.sweep, work.task, first)
+        payload.save_batch(work.sweep, work.task, work.jobs)
     except PayloadError as error:
         if plan.pickles:
             raise
@@ -175,7 +181,7 @@ def _renew(work: Work) -> dict[int, Attempt]:
     completed = {}
     for job in work.jobs:
         attempt = attempts[job.num]
-        if attempt.state is JobState.COMPLETED and not work.again:
+        if not work.runs(job, attempt.state):
             completed[job.num] = attempt
         elif attempt.state is not JobState.PENDING:
             try:

@@ -94,12 +94,19 @@ def fit(text: str, columns: int) -> str:
     """Return `text` on one line, cut where it is wider than `columns`."""
     if text.isascii() and text.isprintable():
         return text if len(text) <= columns else text[: max(0, columns - 1)] + "…"[:columns]
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = printable(text)
     if cells(text) <= columns:
         return text
     while text and cells(text) > columns - 1:
         text = text[:-1]
     return text + "…"[: max(0, columns)]
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, without anything that a terminal would take as a command."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def cells(text: str) -> int:

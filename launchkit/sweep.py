@@ -38,6 +38,8 @@ class Sweep:
         The mode's settings.
     policy
         What is done about jobs that end badly: the fields of `policy.Policy`.
+    size
+        How many jobs it is to have, all its batches together; None where nobody knew.
     command
         The command line that started it.
     created
@@ -51,6 +53,7 @@ class Sweep:
     command: tuple[str, ...]
     created: float
     policy: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
     _jobs: list[Job] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -67,6 +70,7 @@ class Sweep:
         settings: Mapping[str, Any],
         command: Iterable[str],
         policy: Mapping[str, Any] | None = None,
+        size: int | None = None,
     ) -> Sweep:
         """Make a sweep in `directory`.
 
@@ -87,6 +91,7 @@ class Sweep:
             command=tuple(command),
             created=created,
             policy=dict(policy or {}),
+            size=size,
         )
         try:
             sweep.own.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,6 +132,7 @@ class Sweep:
                 command=tuple(content["command"]),
                 created=content["created"],
                 policy=content.get("policy", {}),
+                size=content.get("size"),
             )
         except (KeyError, TypeError) as error:
             raise _damaged(directory, error) from error
@@ -140,10 +146,17 @@ class Sweep:
         return sweep
 
     def reconfigured(
-        self, *, mode: str, settings: Mapping[str, Any], policy: Mapping[str, Any]
+        self,
+        *,
+        mode: str,
+        settings: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        size: int | None = None,
     ) -> Sweep:
         """Return the sweep with another mode and other settings, which its file then has."""
-        sweep = replace(self, mode=mode, settings=dict(settings), policy=dict(policy))
+        sweep = replace(
+            self, mode=mode, settings=dict(settings), policy=dict(policy), size=size or self.size
+        )
         files.write_atomic(sweep.own / "sweep.json", sweep._text(), mode=0o600)
         return sweep
 
@@ -201,6 +214,7 @@ class Sweep:
             "mode": self.mode,
             "settings": self.settings,
             "policy": self.policy,
+            "size": self.size,
             "command": list(self.command),
             "created": self.created,
         }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -109,12 +111,18 @@ def _refusal(name: str, status: os.stat_result) -> str:
 
 
 def _has_secret_name(path: PurePosixPath) -> bool:
-    name = path.name.lower()
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in NO_SECRET_NAMES):
+    if _matches(NO_SECRET_NAMES, path.name):
         return False
-    return not SECRET_DIRECTORIES.isdisjoint(path.parts[:-1]) or any(
-        fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES
-    )
+    return not SECRET_DIRECTORIES.isdisjoint(path.parts[:-1]) or _matches(SECRET_NAMES, path.name)
+
+
+def _matches(patterns: tuple[str, ...], name: str) -> bool:
+    return _any_of(patterns).match(name) is not None
+
+
+@functools.cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)), re.IGNORECASE)
 
 
 def _above(root: Path, places: Iterable[Path]) -> set[str]:

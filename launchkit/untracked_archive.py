@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from launchkit.untracked import MAX_FILE_BYTES, LeftOut
 
@@ -18,11 +19,29 @@ if TYPE_CHECKING:
 PRIVATE_KEY = re.compile(rb'\s*(\{[^}]*"private_key":\s*")?-----BEGIN [A-Z ]*PRIVATE KEY')
 
 
-def pack(root: Path, names: Sequence[str], stream: IO[bytes]) -> list[LeftOut]:
-    """Write files to a tar archive, and return those that turned out not to be kept."""
+class Packed(NamedTuple):
+    """What has become of the files of an archive.
+
+    Parameters
+    ----------
+    names
+        Those that are in it.
+    bytes
+        Their size.
+    left_out
+        Those that turned out not to be kept.
+    """
+
+    names: list[str]
+    bytes: int
+    left_out: list[LeftOut]
+
+
+def pack(root: Path, names: Sequence[str], stream: IO[bytes]) -> Packed:
+    """Write files to a tar archive, as they are when their turn comes."""
     import tarfile  # noqa: PLC0415 - most sweeps have nothing to pack
 
-    left_out = []
+    kept, size, left_out = [], 0, []
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in names:
             try:
@@ -36,7 +55,9 @@ def pack(root: Path, names: Sequence[str], stream: IO[bytes]) -> list[LeftOut]:
                 left_out.append(LeftOut(name, "it is growing", len(content)))
             else:
                 archive.addfile(member, io.BytesIO(content))
-    return left_out
+                kept.append(name)
+                size += len(content)
+    return Packed(kept, size, left_out)
 
 
 def _member(root: Path, name: str) -> tuple[tarfile.TarInfo, bytes]:
@@ -45,13 +66,16 @@ def _member(root: Path, name: str) -> tuple[tarfile.TarInfo, bytes]:
     member = tarfile.TarInfo(name)
     path = root / name
     status = path.lstat()
-    member.mtime = status.st_mtime
+    # With a fraction each file would get another header.
+    member.mtime = int(status.st_mtime)
     member.mode = stat.S_IMODE(status.st_mode) & 0o777
     if stat.S_ISLNK(status.st_mode):
         member.type = tarfile.SYMTYPE
         member.linkname = os.readlink(path)  # noqa: PTH115 - as it is, slashes and all
         return member, b""
-    # It may have become a pipe since.
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is neither a file nor a link")
+    # It may become a pipe at any moment.
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(fd, "rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)

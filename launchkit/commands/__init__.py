@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 
-COMMANDS = (
-    "status",
-    "wait",
-    "logs",
-    "cancel",
-    "resume",
-    "table",
-    "reproduce",
-    "sweeps",
-    "modes",
+from launchkit.commands import (
+    cancel,
+    logs,
+    modes,
+    reproduce,
+    resume,
+    status,
+    sweeps,
+    table,
+    wait,
 )
-"""The modules, in the order in which help lists the commands."""
+
+COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, modes)
+"""In the order in which help lists them."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the parser of every command."""
-    for name in COMMANDS:
-        if importlib.util.find_spec(f"{__name__}.{name}") is None:
-            continue
-        importlib.import_module(f"{__name__}.{name}").register(commands)
+    for module in COMMANDS:
+        module.register(commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from launchkit.masking import mask_overrides, mask_text
 from launchkit.progress import Progress
 from launchkit.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
 from launchkit.standing import describe as describe_driver
-from launchkit.standing import driven, standing
+from launchkit.standing import standing
 from launchkit.sweep import Sweep
 
 
@@ -64,8 +65,9 @@ def _print(sweep: Sweep, attempts: Mapping[int, Attempt], *, jobs: bool) -> None
     for line in launcher_lines(sweep, attempts):
         print(line)
     if jobs:
+        retried = any(known.attempt > 1 for known in attempts.values())
         for job in sweep.jobs:
-            print(_line(job, attempts[job.num]))
+            print(_line(job, attempts[job.num], retried=retried))
     lines = warnings(attempts) + failures(sweep.jobs, attempts)
     # So many more would push the counts off the screen.
     shown = lines if jobs else lines[: 2 * LIST_AT_MOST]
@@ -77,17 +79,20 @@ def _print(sweep: Sweep, attempts: Mapping[int, Attempt], *, jobs: bool) -> None
 
 def launcher_lines(sweep: Sweep, attempts: Mapping[int, Attempt]) -> list[str]:
     """Return who drives a sweep, and how to run what is left if nobody does."""
-    if driven(sweep):
-        return [describe_driver(sweep)]
+    last = driver.current(sweep)
+    if last is not None and last.alive is not False:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last.since))
+        return [f"{describe_driver(sweep)}, since {since}"]
     left = sum(known.state is not JobState.COMPLETED for known in attempts.values())
     if not left:
         return []
     count = f"{left} job{'s' * (left != 1)}"
-    return [f"{describe_driver(sweep)}: `launchkit resume {sweep.directory}` runs the {count} left"]
+    directory = shlex.quote(str(sweep.directory))
+    return [f"{describe_driver(sweep)}: `launchkit resume {directory}` runs the {count} left"]
 
 
-def _line(job: Job, attempt: Attempt) -> str:
-    tries = f"  attempt {attempt.attempt}" if attempt.attempt > 1 else ""
+def _line(job: Job, attempt: Attempt, *, retried: bool) -> str:
+    tries = f"  {f'attempt {attempt.attempt}' if attempt.attempt > 1 else '':9}" if retried else ""
     return f"{job.num:5} {attempt.state:10} {time_of(attempt):>7}{tries}  {describe(job)}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launchkit import process_table
 from launchkit.results.discover import STATE, Run
 from launchkit.results.settings import read_bytes, read_settings
 
@@ -52,6 +53,8 @@ def read_record(run: Run) -> Record:
         state = values["state"]
         if not isinstance(state, str):
             raise TypeError("its state is no text")
+        if state == "running" and _is_gone(values.get("process")):
+            state = "lost"
         return Record(
             state=state,
             attempt=_whole(values.get("attempt")),
@@ -71,6 +74,11 @@ def read_record(run: Run) -> Record:
         state = "unknown"
         problems.append(f"{STATE} is broken: {error}")
     return Record(state, settings=settings, problems=problems)
+
+
+def _is_gone(process: Any) -> bool:
+    """Tell whether the process that ran a job is known to have ended without a word."""
+    return isinstance(process, str) and process_table.is_alive(process) is False
 
 
 def _heartbeat(directory: str) -> float | None:

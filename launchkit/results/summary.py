@@ -31,6 +31,8 @@ def summary_table(
 ) -> pd.DataFrame:
     """Return a row a job: sweep if several, job, state, time, swept values, metrics.
 
+    Where a job took more than one attempt, there is a column that says how many each took.
+
     Parameters
     ----------
     results
@@ -52,8 +54,9 @@ def summary_table(
     for name in chosen:
         _check(name, results)
     leading = ["sweep"] if runs["sweep"].nunique(dropna=False) > 1 else []
-    shown = [*leading, "job", "state", "seconds", *results.swept]
-    table: pd.DataFrame = runs[shown].rename(columns={"seconds": "time"})
+    tries = ["attempt"] if (runs["attempt"] > 1).any() else []
+    shown = [*leading, "job", "state", *tries, "seconds", *results.swept]
+    table: pd.DataFrame = runs[shown].rename(columns={"seconds": "time", "attempt": "attempts"})
     of_run = np.repeat(np.arange(len(runs)), runs["rows"].to_numpy())
     for name in chosen:
         grouped = progress[name].groupby(of_run)

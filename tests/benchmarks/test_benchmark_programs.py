@@ -38,6 +38,7 @@ def run(name: str, *arguments: str) -> str:
         pytest.param("bench_memory", marks=linux),
         "bench_plugin_start",
         "bench_scaling",
+        "bench_commands",
     ],
 )
 def test_a_program_runs(name, tmp_path, monkeypatch):

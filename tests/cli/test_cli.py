@@ -1,10 +1,12 @@
-"""`launchkit table`, `status`, `modes` and `doctor`, as a person meets them."""
+"""`launchkit` after a real run: `table`, `status`, `modes` and `doctor`."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +108,7 @@ def test_status_counts_states_and_names_failures(
     assert "2 completed, 1 failed" in said
     assert "job 2 failed: ValueError: boom  [x=3]" in said
     assert "stderr.log" in said
-    assert "    0 completed  x=1" in said
+    assert re.search(r"^    0 completed +\d\.\ds  x=1$", said, re.MULTILINE)
 
 
 def test_status_as_json(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +116,51 @@ def test_status_as_json(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None
     status = json.loads(capsys.readouterr().out)
     assert status["counts"] == {"completed": 2, "failed": 1}
     assert status["jobs"][2]["error"]["last_line"] == "ValueError: boom"
+
+
+def test_table_shows_no_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for num in range(2):
+        variant = {"api_key": f"s3cr3t-{num}", "url": f"http://me:s3cr3t-{num}@h", "lr": num}
+        (tmp_path / str(num)).mkdir()
+        (tmp_path / str(num) / "variant.json").write_text(json.dumps(variant))
+        (tmp_path / str(num) / "progress.csv").write_text("loss\n1\n")
+    for form in ([], ["--csv"], ["--json"]):
+        assert cli.main(["table", str(tmp_path), *form]) == 0
+        said = capsys.readouterr().out
+        assert "s3cr3t" not in said
+        assert said.count("***") == 4
+
+
+def test_names_that_are_no_text_are_spelled_out(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/odd\xff"
+    os.mkdir(odd)
+    argv = [sys.executable, "-m", "launchkit.cli", "status", odd]
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 2
+    assert "odd\\udcff is not a sweep directory" in done.stderr
+
+
+def test_what_may_not_be_read_is_no_traceback(
+    sweep: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(directory: object) -> None:
+        raise PermissionError(13, "Permission denied", "sweep.json")
+
+    monkeypatch.setattr("launchkit.sweep.Sweep.open", refuse)
+    assert cli.main(["status", str(sweep)]) == 2
+    assert "Permission denied: 'sweep.json'" in capsys.readouterr().err
+
+
+def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    listed = set(re.findall(r"^    (\w+)(?:  |$)", said, re.MULTILINE))
+    assert listed == {
+        *("status", "wait", "logs", "cancel", "resume", "table", "reproduce", "list"),
+        *("modes", "doctor"),
+    }
 
 
 def test_modes_lists_each_mode_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ import pytest
 from engine_helpers import PATIENCE_S, is_alive, wait_until
 
 from launchkit import processes
+from launchkit.job import Job
+from launchkit.placement import Places
 from launchkit.pool import Ended, Pool
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
@@ -49,13 +51,27 @@ def make_pool():
     pools = []
 
     def make(slots, run):
-        pool = Pool(slots, lambda num: processes.fork(lambda: run(num)))
+        pool = Pool(Places(slots), lambda job, place: processes.fork(lambda: run(job.num)))
         pools.append(pool)
         return pool
 
     yield make
     for pool in pools:
-        pool.terminate(pool.running, 0.0)
+        pool.remove(pool.queued)
+        stop(pool, pool.running, 0.0)
+
+
+def numbered(nums):
+    return [Job(num, (), Path("unused")) for num in nums]
+
+
+def stop(pool, nums, grace):
+    """Stop jobs, and return how each has ended."""
+    pool.stop(nums, grace)
+    ended = []
+    while set(nums) & set(pool.running):
+        ended += pool.wait(PATIENCE_S)
+    return ended
 
 
 def wait_for_all(pool):
@@ -81,7 +97,7 @@ def block(path):
 
 def test_there_are_never_more_processes_than_slots(make_pool, gates):
     pool = make_pool(2, gates.pass_through)
-    pool.add(range(6))
+    pool.add(numbered(range(6)))
     assert pool.wait(0.0) == []
     for released, running in [(1, (0, 2)), (0, (2, 3)), (2, (3, 4)), (3, (4, 5)), (5, (4,))]:
         assert len(pool.running) == 2
@@ -100,8 +116,8 @@ def test_jobs_start_in_their_order_also_across_batches(make_pool, tmp_path):
         return 0
 
     pool = make_pool(1, run)
-    pool.add([3, 1])
-    pool.add([2])
+    pool.add(numbered([3, 1]))
+    pool.add(numbered([2]))
     assert pool.queued == (3, 1, 2)
     assert wait_for_all(pool) == {1: 0, 2: 0, 3: 0}
     assert (tmp_path / "log").read_text() == "3 1 2 "
@@ -115,13 +131,13 @@ def test_how_each_ended_is_reported(make_pool):
 
     pool = make_pool(3, run)
     ends = [0, 3, 255, -signal.SIGKILL, -signal.SIGUSR1, -signal.SIGTERM]
-    pool.add(ends)
+    pool.add(numbered(ends))
     assert wait_for_all(pool) == {num: num for num in ends}
 
 
 def test_a_wait_ends_in_time_though_no_job_does(make_pool, gates):
     pool = make_pool(1, gates.pass_through)
-    pool.add([0])
+    pool.add(numbered([0]))
     begun = time.monotonic()
     assert pool.wait(0.05) == []
     assert 0.04 < time.monotonic() - begun < PATIENCE_S
@@ -137,9 +153,9 @@ def test_a_wait_without_jobs_returns_at_once(make_pool):
 
 def test_a_job_that_waits_can_be_forgotten(make_pool, gates):
     pool = make_pool(1, gates.pass_through)
-    pool.add([0, 1, 2])
+    pool.add(numbered([0, 1, 2]))
     pool.wait(0.0)
-    pool.remove([0, 1])
+    assert pool.remove([0, 1]) == [1]
     assert (pool.running, pool.queued) == ((0,), (2,))
     gates.open(0)
     gates.open(2)
@@ -168,11 +184,11 @@ def test_with_a_job_ends_all_that_it_started(make_pool, tmp_path):
         block(tmp_path / "job")
 
     pool = make_pool(1, run)
-    pool.add([0])
+    pool.add(numbered([0]))
     pool.wait(0.0)
     pids = [int(wait_for_text(tmp_path / "job")), *family(tmp_path)]
     assert all(is_alive(pid) for pid in pids)
-    assert pool.terminate([0], 30.0) == [Ended(0, -signal.SIGTERM)]
+    assert stop(pool, [0], 30.0) == [Ended(0, -signal.SIGTERM)]
     wait_until(lambda: not any(is_alive(pid) for pid in pids), "the job's processes to end")
 
 
@@ -182,7 +198,7 @@ def test_what_a_finished_job_left_running_is_ended(make_pool, tmp_path):
         return 5
 
     pool = make_pool(1, run)
-    pool.add([0])
+    pool.add(numbered([0]))
     assert wait_for_all(pool) == {0: 5}
     pids = family(tmp_path)
     wait_until(lambda: not any(is_alive(pid) for pid in pids), "the leftovers to end")
@@ -194,11 +210,11 @@ def test_a_job_that_ignores_the_request_is_killed_after_the_grace(make_pool, tmp
         block(tmp_path / "job")
 
     pool = make_pool(1, run)
-    pool.add([0])
+    pool.add(numbered([0]))
     pool.wait(0.0)
     wait_for_text(tmp_path / "job")
     begun = time.monotonic()
-    assert pool.terminate([0], 0.2) == [Ended(0, -signal.SIGKILL)]
+    assert stop(pool, [0], 0.2) == [Ended(0, -signal.SIGKILL)]
     assert time.monotonic() - begun >= 0.2
 
 
@@ -212,11 +228,11 @@ def test_a_job_has_the_grace_to_end_by_itself(make_pool, tmp_path):
         block(tmp_path / "job")
 
     pool = make_pool(1, run)
-    pool.add([0])
+    pool.add(numbered([0]))
     pool.wait(0.0)
     wait_for_text(tmp_path / "job")
     begun = time.monotonic()
-    assert pool.terminate([0], 1000.0) == [Ended(0, 7)]
+    assert stop(pool, [0], 1000.0) == [Ended(0, 7)]
     assert time.monotonic() - begun < PATIENCE_S
     assert (tmp_path / "saved").read_text() == "all\n"
 
@@ -227,9 +243,9 @@ def test_a_job_that_has_just_been_started_hears_the_request(make_pool):
     try:
         for _ in range(10):
             pool = make_pool(2, lambda num: signal.pause())
-            pool.add([0, 1])
+            pool.add(numbered([0, 1]))
             pool.wait(0.0)
-            ended = pool.terminate([0, 1], 5.0)
+            ended = stop(pool, [0, 1], 5.0)
             assert {end.code for end in ended} == {-signal.SIGTERM}
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -239,19 +255,19 @@ def test_an_interrupt_while_a_job_starts_leaves_it_known():
     # Ctrl-C is ignored where a shell runs the tests in its background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def start(num):
+    def start(job, place):
         os.kill(os.getpid(), signal.SIGINT)
         return processes.fork(lambda: signal.pause())
 
-    pool = Pool(1, start)
-    pool.add([0])
+    pool = Pool(Places(1), start)
+    pool.add(numbered([0]))
     try:
         with pytest.raises(KeyboardInterrupt):
             pool.wait(0.0)
     finally:
         signal.signal(signal.SIGINT, before)
     assert pool.running == (0,)
-    assert pool.terminate([0], 5.0) == [Ended(0, -signal.SIGTERM)]
+    assert stop(pool, [0], 5.0) == [Ended(0, -signal.SIGTERM)]
 
 
 def test_nothing_else_is_ended(make_pool, tmp_path):
@@ -263,10 +279,10 @@ def test_nothing_else_is_ended(make_pool, tmp_path):
         for bystander in bystanders:
             bystander.stdout.readline()
         pool = make_pool(3, lambda num: block(tmp_path / str(num)))
-        pool.add([0, 1, 2])
+        pool.add(numbered([0, 1, 2]))
         pool.wait(0.0)
         pids = [int(wait_for_text(tmp_path / str(num))) for num in range(3)]
-        ended = pool.terminate([0, 2, 99], 30.0)
+        ended = stop(pool, [0, 2, 99], 30.0)
         assert {end.num for end in ended} == {0, 2}
         assert pool.running == (1,)
         assert [is_alive(pid) for pid in pids] == [False, True, False]
@@ -279,7 +295,7 @@ def test_nothing_else_is_ended(make_pool, tmp_path):
 
 def test_every_end_is_reported_once_though_many_come_together(make_pool):
     pool = make_pool(4, lambda num: num)
-    pool.add(range(40))
+    pool.add(numbered(range(40)))
     reports = []
     while pool.running or pool.queued:
         reports += pool.wait(PATIENCE_S)
@@ -292,9 +308,9 @@ def test_no_descriptor_is_left_open(make_pool):
         return len(os.listdir("/proc/self/fd"))
 
     pool = make_pool(2, lambda num: 0)
-    pool.add([0])
+    pool.add(numbered([0]))
     wait_for_all(pool)
     before = count()
-    pool.add(range(10))
+    pool.add(numbered(range(10)))
     wait_for_all(pool)
     assert count() == before

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("LAUNCHKIT_ROUNDS", "6"))
 CANCELLED = 130
-ENDLESS = 10**9
+FILES = ["progress.csv", "more.csv"]
 
 TRAINING = """
 import signal, sys
@@ -52,8 +52,9 @@ def train():
     start = 0
     restored = logger.restore()
     if restored is not None:
-        assert restored.object == {"itr": restored.iteration, "weights": [restored.iteration] * 50_000}
-        start = restored.iteration + 1
+        itr, snapshot = restored
+        assert snapshot == {"itr": itr, "weights": [itr] * 50_000}
+        start = itr + 1
     print("restored", start - 1, file=sys.stderr, flush=True)
     steps = [dump, save] if order == "dump-save" else [save, dump]
     for itr in range(start, iterations):
@@ -69,10 +70,10 @@ except Cancelled:
 """
 
 
-def attempt(directory, settings, resume, iterations, number=None, seconds=0.0):
-    """Run the program; send it a signal some time after it has restored.
+def attempt(directory, settings, resume, iterations, number=None, seconds=0.0, early=False):
+    """Run the program, send it a signal after some time, and return what it says it restored.
 
-    Returns its exit code and the iteration that it restored, -1 if none.
+    The time counts from where it begins to train; with `early`, from its start.
     """
     with open(directory.with_suffix(".out"), "wb") as out:
         child = subprocess.Popen(
@@ -82,17 +83,14 @@ def attempt(directory, settings, resume, iterations, number=None, seconds=0.0):
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        # Warnings of what was torn come first.
-        told = []
-        while not told or not told[-1].startswith("restored"):
-            told.append(child.stderr.readline())
-            assert told[-1], f"it ended before it began: {''.join(told)}"
+        told = "" if early else child.stderr.readline()
         if number is not None:
             time.sleep(seconds)
             child.send_signal(number)
-        _, rest = child.communicate(timeout=120)
-    assert child.returncode in {0, CANCELLED, -signal.SIGKILL}, rest
-    return child.returncode, int(told[-1].split()[1])
+        told += child.communicate(timeout=120)[1]
+    expected = {None: 0, signal.SIGTERM: CANCELLED, signal.SIGKILL: -signal.SIGKILL}
+    assert child.returncode == expected[number], told
+    return [int(line.split()[1]) for line in told.splitlines() if line.startswith("restored")]
 
 
 def rows(directory, name, column):
@@ -119,21 +117,25 @@ def stop_until_done(directory, settings, chance, numbers):
     restored = []
     for turn in range(ROUNDS):
         number = chance.choice(numbers)
-        resume = "resume" if turn else "begin"
-        seconds = chance.uniform(0, 0.1)
-        code, iteration = attempt(directory, settings, resume, ENDLESS, number, seconds)
-        assert code != 0
-        restored.append(iteration)
-        for name in ("progress.csv", "more.csv"):
+        early = number is signal.SIGKILL and chance.random() < 0.3
+        restored += attempt(
+            directory,
+            settings,
+            "resume" if turn else "begin",
+            iterations=10**9,
+            number=number,
+            seconds=chance.uniform(0, 0.15 if early else 0.1),
+            early=early,
+        )
+        for name in FILES:
             written = rows(directory, name, column)
             assert written == sorted(set(written))
-        if code == CANCELLED:
-            assert rows(directory, "progress.csv", column) == rows(directory, "more.csv", column)
-    iterations = max([*restored, *rows(directory, "progress.csv", column)]) + 6
-    code, iteration = attempt(directory, settings, "resume", iterations)
-    assert code == 0
+        if signal.SIGKILL not in numbers:
+            assert len({tuple(rows(directory, name, column)) for name in FILES}) == 1
+    iterations = max([*restored, *rows(directory, FILES[0], column)]) + 6
+    restored += attempt(directory, settings, "resume", iterations)
     assert not [name for name in os.listdir(directory) if name.endswith(".tmp")]
-    return iterations, [*restored, iteration]
+    return iterations, restored
 
 
 BOTH = [signal.SIGKILL, signal.SIGTERM]
@@ -154,7 +156,7 @@ def test_a_run_that_dumps_before_it_saves_has_every_row_once(tmp_path, mode, eve
     settings = ["dump-save", mode, str(every), column]
     iterations, restored = stop_until_done(tmp_path / "run", settings, chance, BOTH)
     assert restored == sorted(restored)
-    for name in ("progress.csv", "more.csv"):
+    for name in FILES:
         assert rows(tmp_path / "run", name, column) == list(range(iterations))
 
 
@@ -165,7 +167,7 @@ def test_a_run_that_saves_before_it_dumps_lacks_at_most_a_row_a_stop(tmp_path, m
     chance = random.Random(f"{mode} saves first")
     settings = ["save-dump", mode, "1", column]
     iterations, restored = stop_until_done(tmp_path / "run", settings, chance, BOTH)
-    for name in ("progress.csv", "more.csv"):
+    for name in FILES:
         missing = set(range(iterations)) - set(rows(tmp_path / "run", name, column))
         # It is that of the snapshot: the run goes on behind it.
         assert missing <= set(restored)

@@ -1,4 +1,4 @@
-"""`restore`: the newest whole snapshot, whatever lies beside it; and the trailer behind a pickle."""
+"""`restore`: the newest whole snapshot, whatever lies beside it; the trailer behind a pickle."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ def test_a_snapshot_that_only_cloudpickle_can_save_has_one_too(log, run_director
 def test_it_says_iteration_and_rows_in_both_files(gap_and_last, run_directory):
     log = gap_and_last
     log.add_tabular_output("vae/more.csv", relative_to_snapshot_dir=True)
-    for itr in range(3):
+    for _ in range(3):
         log.record_dict({"loss": 1})
         log.dump_tabular()
     log.remove_tabular_output("progress.csv", relative_to_snapshot_dir=True)

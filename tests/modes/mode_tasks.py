@@ -11,6 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from launchkit import stopping
+from launchkit.job import read
+from launchkit.logging import logger
+
 
 class Act:
     """Each job does what its number stands for."""
@@ -147,6 +151,56 @@ def block_and_die_at_once(job):
     wait_forever()
 
 
+def block_at_first(job):
+    """Block in the first attempt, and be good in any other."""
+    return block(job) if read(job.directory).attempt == 1 else good(job)
+
+
+def fails_twice(job):
+    attempt = read(job.directory).attempt
+    print(f"attempt {attempt}")
+    print(f"attempt {attempt}", file=sys.stderr)
+    if attempt < 3:
+        raise ValueError(f"not yet: attempt {attempt}")
+    return attempt
+
+
+def raises_beside_the_next(job):
+    """Raise as soon as the next job is there."""
+    wait_for(Path(f"{job.directory.with_name(str(job.num + 1))}.pids"))
+    raise ValueError("boom")
+
+
+def waits_for_release(job):
+    say(job, os.getpid())
+    wait_for(Path(f"{job.directory}.go"))
+    return job.num * 10
+
+
+class AskedToStop:
+    """Something whose snapshot is being written when the job is asked to stop."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def __reduce__(self):
+        say(self.job, os.getpid())
+        while stopping._SHIELD.waiting is None:
+            time.sleep(0.005)
+        return str, ("whole",)
+
+
+def stopped_in_a_snapshot(job):
+    logger.open(job.directory)
+    logger.save_itr_params(3, AskedToStop(job))
+    print("went on")
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.005)
+
+
 def say(job, *pids):
     Path(f"{job.directory}.pids").write_text(" ".join(map(str, pids)) + "\n")
 
@@ -193,8 +247,13 @@ ACTIONS = {
     "chatty_outside_python": chatty_outside_python,
     "where": where,
     "block": block,
+    "block_at_first": block_at_first,
     "block_stubbornly": block_stubbornly,
     "block_and_die_at_once": block_and_die_at_once,
+    "fails_twice": fails_twice,
+    "raises_beside_the_next": raises_beside_the_next,
+    "stopped_in_a_snapshot": stopped_in_a_snapshot,
+    "waits_for_release": waits_for_release,
     "removes_its_directory": removes_its_directory,
     "raises": raises,
     "exit_3": exits(3),

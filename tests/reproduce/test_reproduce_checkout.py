@@ -160,7 +160,6 @@ CONFIGURED = {
     "diff.context": "0",
     "diff.noprefix": "true",
     "diff.submodule": "log",
-    "diff.relative": "true",
     "diff.renames": "copies",
     "status.showUntrackedFiles": "no",
     "status.relativePaths": "true",
@@ -176,7 +175,6 @@ def test_whatever_the_user_has_configured(
     (users / "staged.txt").write_text("trailing \t \n" * 3)
     for key, value in CONFIGURED.items():
         git(users, "config", "--global", key, value)
-    (users / ".git" / "hooks").mkdir(exist_ok=True)
     snapshot = snapshot_of(users / "conf", tmp_path, monkeypatch)
     prepare(snapshot, tmp_path / "again", None)
     assert tree(tmp_path / "again") == tree(users)

@@ -89,6 +89,7 @@ def make(base: Path) -> Path:
     write_program(users)
     for name in ("staged", "both", "deleted", "removed", "forgotten", "old_name", "link_to_be"):
         (users / f"{name}.txt").write_text(f"{name}\n" * 5)
+    (users / "long.txt").write_text("".join(f"{number}\n" for number in range(50)))
     (users / "file_to_be_directory").write_text("a file\n")
     (users / "binary.dat").write_bytes(bytes(range(256)) * 4)
     (users / "tool.sh").write_text("#!/bin/sh\n")
@@ -105,6 +106,7 @@ def make(base: Path) -> Path:
 def disturb(users: Path) -> None:
     """Change a repository in each of the ways that git has a word for."""
     (users / "model.py").write_text("scale = 10\n")
+    (users / "long.txt").write_text((users / "long.txt").read_text().replace("25\n", "more\n" * 3))
     (users / "staged.txt").write_text("staged\n")
     (users / "both.txt").write_text("first\n")
     (users / "new_staged.bin").write_bytes(b"\0\1\2" * 100)

@@ -3,11 +3,13 @@
 import logging
 import math
 import os
+import subprocess
 
 import pandas as pd
 import pytest
 from result_trees import put, run, state, sweep
 
+from launchkit import process_table
 from launchkit.results import load_sweep
 from launchkit.results.settings import parse_overrides, typed
 
@@ -37,6 +39,18 @@ def test_a_row_a_job_with_what_its_state_file_says(tmp_path):
     assert pd.isna(runs["error"][0])
     assert runs["started"][0] == pd.Timestamp("1970-01-01T00:01:40Z")
     assert pd.isna(runs["ended"][2])
+
+
+def test_a_running_job_whose_process_has_ended_is_lost(tmp_path):
+    process = subprocess.Popen(["sleep", "1000"])
+    gone = process_table.identity(process.pid)
+    process.kill()
+    process.wait()
+    sweep(tmp_path, [(["x=1"], "0"), (["x=2"], "1"), (["x=3"], "2")])
+    elsewhere = "0." + gone.split(".", 1)[1]
+    for num, known in enumerate((gone, process_table.identity(), elsewhere)):
+        run(tmp_path / str(num), state=state("running", started=1.0, process=known))
+    assert load_sweep(tmp_path).runs["state"].tolist() == ["lost", "running", "running"]
 
 
 def test_nested_settings_are_flattened_and_typed(tmp_path):

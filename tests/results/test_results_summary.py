@@ -42,6 +42,15 @@ def test_a_row_a_job_with_last_and_best_of_the_telling_metrics(results):
     assert math.isnan(table["loss.last"][2])
 
 
+def test_how_many_attempts_each_took_is_shown_where_one_took_several(tmp_path):
+    sweep(tmp_path, [(["lr=0.1"], "0"), (["lr=0.2"], "1")])
+    run(tmp_path / "0", {"lr": 0.1}, "", state=state("completed"))
+    run(tmp_path / "1", {"lr": 0.2}, "", state=state("completed", attempt=3))
+    table = summary_table(load_sweep(tmp_path))
+    assert list(table.columns) == ["job", "state", "attempts", "time", "lr"]
+    assert table["attempts"].tolist() == [1, 3]
+
+
 def test_metrics_can_be_named_and_the_direction_set(results):
     table = summary_table(results, ["epoch", "loss"], best={"loss": "max"})
     assert table["loss.best"].tolist()[:2] == [3, 5]

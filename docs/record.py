@@ -1,0 +1,175 @@
+"""Record docs/walkthrough.md: run its commands in real terminals, and write down what they show.
+
+::
+
+    python docs/record.py
+
+The script is docs/recording/walkthrough.in; `recording/script.py` says how to read it.
+What is changed afterwards: directories become ``…``, and the machine's name ``host``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from recording.picture import svg
+from recording.script import Commands, Direction, File, Part, Prose, parse
+from recording.shell import RecordingError, Shell
+
+DOCS = Path(__file__).parent
+LONGEST_WAIT_S = 120.0
+
+
+class Recorder:
+    """Plays a script in a directory, and makes the page.
+
+    Parameters
+    ----------
+    directory
+        Where the commands run.
+    pictures
+        Where the pictures go; their names are relative to it.
+    """
+
+    def __init__(self, directory: Path, pictures: Path) -> None:
+        self._directory = directory
+        self._pictures = pictures
+        self._environment = _environment()
+        self._shells: dict[str, Shell] = {}
+        self._values: dict[str, str] = {}
+        self._picture: tuple[str, re.Pattern[str]] | None = None
+        self._drawn: list[str] = []
+        self._last = ""
+
+    def page(self, parts: list[Part]) -> str:
+        """Play the parts of a script, and return the page."""
+        try:
+            for part in parts:
+                if isinstance(part, File):
+                    (self._directory / part.name).write_text(part.text, encoding="utf-8")
+            return "".join(map(self._play, parts))
+        finally:
+            for shell in self._shells.values():
+                shell.close()
+
+    def _play(self, part: Part) -> str:
+        if isinstance(part, Prose):
+            return part.text
+        if isinstance(part, File):
+            return f"```{part.kind}\n{part.text}```\n"
+        if isinstance(part, Commands):
+            return self._block(part)
+        self._direct(part)
+        return ""
+
+    def _block(self, commands: Commands) -> str:
+        if commands.terminal not in self._shells:
+            self._shells[commands.terminal] = Shell(self._directory, self._environment)
+        shell = self._shells[commands.terminal]
+        lines = []
+        for line in commands.lines:
+            typed = re.sub(r"\{(\w+)\}", lambda found: self._values[found[1]], line)
+            shown, _ = shell.type(typed, self._look)
+            lines += shown
+            self._last = "\n".join(shown)
+            self._draw()
+        return self._told("```console\n" + "\n".join(lines) + "\n```\n")
+
+    def _direct(self, direction: Direction) -> None:
+        word, rest = direction.word, direction.rest
+        if word == "wait":
+            self._wait(rest)
+        elif word == "run":
+            self._run(rest, check=True)
+        elif word == "let":
+            name, _, pattern = rest.partition(" = ")
+            found = re.search(pattern, self._last)
+            if found is None:
+                raise RecordingError(f"{pattern!r} is not in {self._last!r}")
+            self._values[name] = found[1]
+        elif word == "close":
+            self._shells.pop(rest).close()
+        else:
+            name, _, pattern = rest.partition(" when ")
+            self._picture, self._drawn = (name, re.compile(pattern, re.DOTALL)), []
+
+    def _wait(self, command: str) -> None:
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        while self._run(command).returncode:
+            if time.monotonic() > deadline:
+                raise RecordingError(f"{command!r} has not become true")
+            time.sleep(0.1)
+
+    def _run(self, command: str, *, check: bool = False) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self._directory,
+            env=self._environment,
+            check=check,
+            capture_output=True,
+            text=True,
+        )
+
+    def _look(self, lines: list[str]) -> None:
+        if self._picture and self._picture[1].search("\n".join(lines)):
+            self._drawn = [line.rstrip() for line in lines]
+
+    def _draw(self) -> None:
+        if self._picture is None:
+            return
+        name, pattern = self._picture
+        if not self._drawn:
+            raise RecordingError(f"the screen never matched {pattern.pattern!r}:\n{self._last}")
+        while not self._drawn[-1]:
+            self._drawn.pop()
+        text = self._told("\n".join(self._drawn))
+        path = self._pictures / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(svg(text.splitlines(), f"A terminal: {text}"), encoding="utf-8")
+        self._picture = None
+
+    def _told(self, text: str) -> str:
+        """Return what is shown, without what belongs to this machine."""
+        for path in (self._directory, Path(sys.prefix), DOCS.parent):
+            text = text.replace(str(path), "…")
+        return re.sub(rf"\bon {re.escape(os.uname().nodename)}\b", "on host", text)
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the environment of the commands: `python` and `launchkit` are this interpreter's."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+    }
+    here = Path(sys.executable).parent
+    return {"LANG": "C.UTF-8", **kept, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
+
+
+def main() -> None:
+    """Play a script, and write its page."""
+    parser = argparse.ArgumentParser(description="Record the walk-through.")
+    parser.add_argument(
+        "--script", type=Path, default=DOCS / "recording" / "walkthrough.in", help="what to play"
+    )
+    parser.add_argument(
+        "--page", type=Path, default=DOCS / "walkthrough.md", help="the page that it becomes"
+    )
+    options = parser.parse_args()
+    parts = list(parse(options.script.read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory(prefix="walkthrough-") as directory:
+        recorder = Recorder(Path(directory).resolve(), options.page.parent)
+        page = recorder.page(parts)
+    options.page.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
