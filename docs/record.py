@@ -48,6 +48,7 @@ class Recorder:
         self._picture: tuple[str, re.Pattern[str]] | None = None
         self._drawn: list[str] = []
         self._last = ""
+        self._exits = 0
 
     def page(self, parts: list[Part]) -> str:
         """Play the parts of a script, and return the page."""
@@ -75,11 +76,15 @@ class Recorder:
             self._shells[commands.terminal] = Shell(self._directory, self._environment)
         shell = self._shells[commands.terminal]
         lines = []
-        for line in commands.lines:
+        expected = [*[0] * (len(commands.lines) - 1), self._exits]
+        self._exits = 0
+        for line, code in zip(commands.lines, expected, strict=True):
             typed = re.sub(r"\{(\w+)\}", lambda found: self._values[found[1]], line)
-            shown, _ = shell.type(typed, self._look)
+            shown, exited = shell.type(typed, self._look)
             lines += shown
             self._last = "\n".join(shown)
+            if exited != code:
+                raise RecordingError(f"exit code {exited}, not {code}:\n{self._last}")
             self._draw()
         return self._told("```console\n" + "\n".join(lines) + "\n```\n")
 
@@ -97,6 +102,8 @@ class Recorder:
             self._values[name] = found[1]
         elif word == "close":
             self._shells.pop(rest).close()
+        elif word == "exits":
+            self._exits = int(rest)
         else:
             name, _, pattern = rest.partition(" when ")
             self._picture, self._drawn = (name, re.compile(pattern, re.DOTALL)), []

@@ -6,6 +6,7 @@ which reads all it needs from the sweep's directory. It prints to ``supervisor.l
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -108,8 +109,14 @@ def _spawn(work: Work) -> int:
         stderr=_open_log(work.sweep),
         start_new_session=True,
     )
-    said, _ = process.communicate(json.dumps(wanted).encode())
-    return _ready(work.sweep, said.decode(errors="replace"))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+        stream.write(json.dumps(wanted).encode())
+    with process.stdout as stream:
+        said = stream.read().decode(errors="replace")
+    process.returncode = 0  # nobody waits for its end
+    return _ready(work.sweep, said)
 
 
 def main(directory: str) -> int:

@@ -111,11 +111,11 @@ class Claim:
         if last is not None:
             self._see_it_gone(number, last)
         self._number = number + 1
-        if not files.write_new(self._path, self._text(), mode=0o600):
+        if not files.write_new(self.path, self._text(), mode=0o600):
             raise _driven(self._sweep, _latest(self._sweep)[1])
         number, last = _latest(self._sweep)
         if number != self._number:  # made late: others have come and gone meanwhile
-            self._path.unlink()
+            self.path.unlink()
             raise _driven(self._sweep, last)
         for old in range(max(1, self._number - 8), self._number):
             _path(self._sweep, old).unlink(missing_ok=True)
@@ -145,10 +145,11 @@ class Claim:
         if number > self._number:
             raise _driven(self._sweep, last)
         with contextlib.suppress(OSError):
-            os.utime(self._path)
+            os.utime(self.path)
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The file of the claim."""
         return _path(self._sweep, self._number)
 
     def _text(self) -> str:
@@ -156,7 +157,7 @@ class Claim:
 
     def _rewrite(self, driver: Driver) -> None:
         self.driver = driver
-        files.write_atomic(self._path, self._text(), mode=0o600)
+        files.write_atomic(self.path, self._text(), mode=0o600)
 
     def _see_it_gone(self, number: int, last: Driver) -> None:
         """Return once the driver of a claim, and its warden, are known to be gone."""

@@ -14,8 +14,6 @@ from launchkit.policy import Policy
 from launchkit.runner import Work
 from launchkit.standing import standing
 
-FIRST = Attempt()
-
 
 def describe(work: Work, mode: Mode, policy: Policy) -> str:
     """Return the plan of a sweep, having done nothing.
@@ -33,7 +31,7 @@ def describe(work: Work, mode: Mode, policy: Policy) -> str:
     else:
         work.sweep.check(work.jobs)
         attempts = {}
-    left = [job for job in work.jobs if work.runs(job, attempts.get(job.num, FIRST).state)]
+    left = work.left(attempts)
     plan = runner.check(replace(work, jobs=left), mode, policy)
     lines = [
         f"dry run, nothing is started: {len(left)} job{'s' * (len(left) != 1)}, mode {mode.name}",
@@ -43,8 +41,7 @@ def describe(work: Work, mode: Mode, policy: Policy) -> str:
     ]
     for job in left:
         overrides = " ".join(map(masking.mask_override, job.overrides)) or "-"
-        notes = _notes(job, attempts.get(job.num, FIRST))
-        lines.append(f"  job {job.num}: {overrides}{notes}")
+        lines.append(f"  job {job.num}: {overrides}{_notes(job, attempts.get(job.num))}")
         lines.append(f"    in {job.directory}")
     completed = len(work.jobs) - len(left)
     if completed:
@@ -52,9 +49,9 @@ def describe(work: Work, mode: Mode, policy: Policy) -> str:
     return "\n".join(lines)
 
 
-def _notes(job: Job, before: Attempt) -> str:
+def _notes(job: Job, before: Attempt | None) -> str:
     """Return what sets a job apart: its needs, and how often it has been tried."""
     found = [f"{key}={value}" for key, value in vars(job.needs).items() if value is not None]
-    if before.state is not JobState.PENDING:
+    if before is not None and before.state is not JobState.PENDING:
         found.append(f"{before.state} before")
     return f"  ({', '.join(found)})" if found else ""

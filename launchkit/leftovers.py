@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from launchkit import process_table, processes
 from launchkit.driver import Claim
@@ -49,13 +49,12 @@ def cancel_left(sweep: Sweep, nums: Collection[int], say: Callable[[str], None])
 def kill_left(sweep: Sweep) -> None:
     """End every process of a sweep that a launcher has left behind on this machine.
 
-    A job's process is known by its identity. What has outlived it is known by the session
-    it is in, whose id is not given again while it has members, or by its environment.
+    A job's process is known by its identity. What has outlived it is known by its
+    environment, or by the session it is in, whose id is not given again while it has members.
     """
-    attempts = read_all(sweep).values()
-    running = {known.process for known in attempts if known.state is JobState.RUNNING}
+    attempts = [known for known in read_all(sweep).values() if known.process is not None]
     deadline = time.monotonic() + ROUNDS_S
-    while left := _left(sweep, {process for process in running if process}):
+    while left := _left(sweep, attempts):
         processes.send(left, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise SweepError(
@@ -65,16 +64,34 @@ def kill_left(sweep: Sweep) -> None:
         time.sleep(0.01)
 
 
-def _left(sweep: Sweep, running: set[str]) -> set[int]:
-    leaders = set()
-    for process in running:
-        pid = process_table.here(process)
+def _left(sweep: Sweep, attempts: Iterable[Attempt]) -> set[int]:
+    running, ended = _leaders(attempts)
+    found = process_table.tagged("LAUNCHKIT_SWEEP", sweep.id)
+    if running:
+        found |= process_table.tree(*running)
+    if ended:
+        # What has the environment of the launcher is a fork of the job, and runs what it ran.
+        found |= set(filter(process_table.runs_the_same, process_table.tree(*ended)))
+    return process_table.living(found - {os.getpid()})
+
+
+def _leaders(attempts: Iterable[Attempt]) -> tuple[set[int], set[int]]:
+    """Return the ids of jobs that ran to the end of their launcher, and of those that had ended.
+
+    Whoever else has the id of one by now got it when nobody was left in its session.
+    """
+    running, ended = set(), set()
+    for known in attempts:
+        pid = process_table.here(known.process) if known.process is not None else None
         if pid is None:
             continue
-        # Whoever else has a leader's id by now got it when nobody was left in its session.
-        if process_table.holds_its_id(process) or process_table.session_of(pid) is None:
-            leaders.add(pid)
-    found = process_table.tagged("LAUNCHKIT_SWEEP", sweep.id)
-    if leaders:
-        found |= process_table.tree(*leaders)
-    return process_table.living(found - {os.getpid()})
+        has_its_id = process_table.holds_its_id(known.process or "")
+        if not has_its_id and process_table.session_of(pid) is not None:
+            continue
+        if known.state is JobState.RUNNING:
+            running.add(pid)
+        elif not process_table.living([pid]):
+            # The launcher had no time to end what this one left. One that lives may be that
+            # of a mode without processes of its own, and do something else by now.
+            ended.add(pid)
+    return running, ended

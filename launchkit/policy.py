@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from launchkit.job import Attempt, Job, JobState
 
@@ -79,6 +79,12 @@ class Policy:
         """Tell whether a sweep in which so many jobs have failed for good is to stop."""
         allowed = 0 if self.fail_fast else self.max_failures
         return allowed is not None and failures > allowed
+
+    def after(self, failures: int) -> Policy:
+        """Return the policy for the rest of a sweep in which so many jobs have failed."""
+        if self.max_failures is None:
+            return self
+        return replace(self, max_failures=max(0, self.max_failures - failures))
 
     def limit_s(self, job: Job) -> float | None:
         """Return the seconds that a job may run; None where it may for ever."""

@@ -114,6 +114,14 @@ def living(pids: Iterable[int]) -> set[int]:
     return {pid for pid, stat in stats.items() if stat is not None and stat.state not in "ZX"}
 
 
+def runs_the_same(pid: int) -> bool:
+    """Tell whether a process runs the program that this one runs: the same interpreter."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", "/proc/self/exe")
+    except OSError:  # ended, or another user's
+        return False
+
+
 def session_of(pid: int) -> int | None:
     """Return the session of a process; None if it has ended."""
     stat = _stat(pid)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launchkit import code_snapshot, payload, value
+from launchkit import code_snapshot, payload, requests, value
 from launchkit.drive import Drive
-from launchkit.driver import BEAT_S, Claim
+from launchkit.driver import Claim
 from launchkit.interrupts import Interrupts
 from launchkit.job import Attempt, Job, JobState, renew
 from launchkit.leftovers import end_left
@@ -72,6 +71,11 @@ class Work:
     again: bool = False
     changed: frozenset[int] = frozenset()
     saved: bool = False
+
+    def left(self, attempts: Mapping[int, Attempt]) -> list[Job]:
+        """Return the jobs that are run where the others stand as given."""
+        pending = Attempt()
+        return [job for job in self.jobs if self.runs(job, attempts.get(job.num, pending).state)]
 
     def runs(self, job: Job, state: JobState) -> bool:
         """Tell whether a job that is in a state is run."""
@@ -137,10 +141,7 @@ def run(
         try:
             with Claim(sweep, progress.say) as claim, contextlib.ExitStack() as open_:
                 ended = _take_up(work, plan)
-                if mode.in_this_process:
-                    open_.enter_context(_beating(claim))
-                else:
-                    claim.guarded_by(open_.enter_context(Warden(sweep)))
+                claim.guarded_by(open_.enter_context(Warden(sweep, claim)))
                 drive = Drive(plan, ended, mode, policy, progress, claim, interrupts)
                 ready()
                 attempts = drive.run()
@@ -156,6 +157,8 @@ def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:
     """Write down what is going to run, and return the jobs that need not run."""
     sweep = work.sweep
     if work.resumed:
+        # Those that the driver before this one has not heard were not meant for this one.
+        requests.take(sweep)
         sweep.put(work.jobs)
     else:
         sweep.add(work.jobs)
@@ -189,24 +192,6 @@ def _renew(work: Work) -> dict[int, Attempt]:
             except OSError as error:
                 raise SweepError(f"{job.directory} cannot be written: {error.strerror}") from error
     return completed
-
-
-@contextlib.contextmanager
-def _beating(claim: Claim) -> Iterator[None]:
-    """Let a thread give signs of life, where the jobs have this one to themselves."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(BEAT_S):
-            claim.beat()
-
-    thread = threading.Thread(target=beat, name="launchkit-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def bad(outcomes: Sequence[Outcome]) -> list[Outcome]:

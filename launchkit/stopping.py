@@ -2,7 +2,9 @@
 
 A signal handler that raises does so wherever the main thread happens to be: in the middle
 of a row, or of a snapshot that took minutes to pickle. Such stretches stand in a shield,
-and a handler raises by way of `request`.
+and a handler raises by way of `request`. What is raised in a finalizer, as the garbage
+collector runs, the interpreter throws away: such a request is raised at the end of the next
+shield.
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_ident
+from collections.abc import Callable
 from types import TracebackType
 
 
 class _Shield:
     """The one shield of a process; what it holds back is raised where it ends."""
 
-    __slots__ = ("depth", "main", "waiting")
+    __slots__ = ("depth", "main", "raised", "waiting")
 
     def __init__(self) -> None:
         self.depth = 0
         self.waiting: BaseException | None = None
+        self.raised: BaseException | None = None
         # Not imported for it: the logger's import would take a fifth longer. A program
         # without `threading` has one thread.
         threading = sys.modules.get("threading")
@@ -48,7 +52,8 @@ class _Shield:
 
     def forget(self) -> None:
         """Begin anew in a forked child, which may never come back to the end of the block."""
-        self.depth, self.waiting, self.main = 0, None, get_ident()
+        self.depth, self.main = 0, get_ident()
+        self.waiting = self.raised = None
 
 
 _SHIELD = _Shield()
@@ -69,7 +74,22 @@ def request(error: BaseException) -> None:
     It is for signal handlers. Of several requests within one shield the first is raised.
     """
     if not _SHIELD.depth:
-        _SHIELD.waiting = None
+        _SHIELD.waiting, _SHIELD.raised = None, error
+        if not isinstance(sys.unraisablehook, _LostRequests):
+            sys.unraisablehook = _LostRequests(sys.unraisablehook)
         raise error
     if _SHIELD.waiting is None:
         _SHIELD.waiting = error
+
+
+class _LostRequests:
+    """The hook that hears of the exceptions that are thrown away; it keeps the last request."""
+
+    def __init__(self, before: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._before = before
+
+    def __call__(self, lost: sys.UnraisableHookArgs) -> None:
+        if lost.exc_value is not None and lost.exc_value is _SHIELD.raised:
+            _SHIELD.waiting = lost.exc_value.with_traceback(None)
+        else:
+            self._before(lost)

@@ -2,11 +2,13 @@
 
 A job's own process is killed by the system with the launcher's. What the job has started
 is not, and nothing that is left in Python's hands of a killed launcher could end it. So a
-small process waits for the launcher's end beside it.
+small process waits for the launcher's end beside it, and meanwhile gives signs of life for
+it: a job that runs in the launcher's own process may keep that busy for days.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -14,6 +16,7 @@ import sys
 from pathlib import Path
 
 from launchkit import process_table, processes
+from launchkit.driver import BEAT_S, Claim
 from launchkit.leftovers import kill_left
 from launchkit.sweep import Sweep
 
@@ -25,10 +28,13 @@ class Warden:
     ----------
     sweep
         The sweep.
+    claim
+        This process's claim on it.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, claim: Claim) -> None:
         self._sweep = sweep
+        self._claim = claim.path
         self._pid = 0
         self._launcher = 0
 
@@ -40,12 +46,13 @@ class Warden:
                 self._pid = processes.fork(self._watch, bound=False)
             else:
                 module = [sys.executable, "-m", "launchkit.warden"]
-                self._pid = processes.spawn([*module, str(self._sweep.directory), str(launcher)])
+                wards = [str(self._sweep.directory), str(self._claim), str(launcher)]
+                self._pid = processes.spawn([*module, *wards])
         return process_table.identity(self._pid)
 
     def _watch(self) -> int:
         processes.let_go_of_files()
-        return watch(self._sweep.directory, self._launcher)
+        return watch(self._sweep.directory, self._claim, self._launcher)
 
     def __exit__(self, *error: object) -> None:
         with processes.holding_signals():
@@ -53,17 +60,20 @@ class Warden:
             os.waitpid(self._pid, 0)
 
 
-def watch(directory: Path, launcher: int) -> int:
+def watch(directory: Path, claim: Path, launcher: int) -> int:
     """Wait for a launcher's end, and end what it has left; return an exit code."""
     try:
         fd = os.pidfd_open(launcher)
     except ProcessLookupError:
         fd = None
-    if fd is not None and os.getppid() == launcher:
-        select.select([fd], [], [])
+    while fd is not None and os.getppid() == launcher:
+        if select.select([fd], [], [], BEAT_S)[0]:
+            break
+        with contextlib.suppress(OSError):
+            os.utime(claim)
     kill_left(Sweep.open(directory))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(watch(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(watch(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -189,12 +189,13 @@ def _said(t: Trial, command: tuple[str, ...]) -> Facts:
     return {"code": done.returncode, "said": t.told(done.stdout + done.stderr).strip()[-1500:]}
 
 
-def _stopped_by(number: signal.Signals) -> Scenario:
+def _stopped_by(number: signal.Signals, *, group: bool) -> Scenario:
     def scenario(launcher: Launcher, python: Path) -> Facts:
         with trial(python, launcher.base) as t:
             process = t.start(t.command("+steps=20"))
             t.wait_for(lambda: len(t.count("step")) >= 2)
-            process.send_signal(number)
+            # Ctrl-C goes to all that the terminal has in the foreground.
+            (os.killpg if group else os.kill)(process.pid, number)
             began = time.monotonic()
             t.wait_for(lambda: process.poll() is not None, 20)
             took = round(time.monotonic() - began, 1)
@@ -243,7 +244,7 @@ def dry_run(launcher: Launcher, python: Path) -> Facts:
 def settings(launcher: Launcher, python: Path) -> Facts:
     """The names of all its settings: what is not among them cannot be asked for."""
     with trial(python, launcher.base) as t:
-        words = [word for word in t.command() if word != "-m"]
+        words = [word for word in t.command(x="0") if word != "-m"]
         t.run([*words, "--cfg", "hydra", "-p", "hydra.launcher"])
         return {"said": t.output()}
 
@@ -262,8 +263,8 @@ SCENARIOS: dict[str, Scenario] = {
     "many failures": many_failures,
     "gpus": gpus,
     "looked at": looked_at,
-    "SIGINT": _stopped_by(signal.SIGINT),
-    "SIGTERM": _stopped_by(signal.SIGTERM),
+    "Ctrl-C": _stopped_by(signal.SIGINT, group=True),
+    "SIGTERM": _stopped_by(signal.SIGTERM, group=False),
     "cancelled elsewhere": cancelled_elsewhere,
     "dry run": dry_run,
     "settings": settings,

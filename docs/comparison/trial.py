@@ -79,6 +79,7 @@ class Trial:
                 cwd=self.directory,
                 env=self.environment,
                 start_new_session=True,
+                preexec_fn=_hear_signals,
             )
 
     def run(self, command: list[str]) -> tuple[int | None, float]:
@@ -95,6 +96,7 @@ class Trial:
         """Start a command under a shell in a terminal of its own; return its pid and the pty."""
         pid, master = pty.fork()
         if not pid:
+            _hear_signals()
             os.chdir(self.directory)
             line = f"{shlex.join(command)}; sleep 1000"
             os.execvpe("bash", ["bash", "-c", line], self.environment)
@@ -185,6 +187,12 @@ class Trial:
                     continue
             time.sleep(0.1)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _hear_signals() -> None:
+    """Undo what a shell does to those it starts in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ A block of ```` ```LANGUAGE FILE ```` is a file that is written before anything 
     Keep what the group of the expression matches in the last output; ``{NAME}`` stands for it.
 ``close NAME``
     Close a terminal.
+``exits CODE``
+    The last command of the next block exits with this code; any other exits with 0.
 ``picture FILE when REGEX``
     Of the next command's screen, when its text matches; the last such moment is drawn.
 """
@@ -23,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PART = re.compile(
-    r"<!-- (?P<word>wait|run|let|close|picture) (?P<rest>.+?) -->\n"
+    r"<!-- (?P<word>wait|run|let|close|exits|picture) (?P<rest>.+?) -->\n"
     r"|```(?P<kind>\w+) (?P<name>\S+)\n(?P<body>.*?)```\n",
     re.DOTALL,
 )

@@ -17,7 +17,7 @@ from recording.screen import Screen
 
 COLUMNS, ROWS = 100, 30
 # The title tells that a command has ended, and how; the prompt itself is two characters.
-PROMPT = r"\[\e]0;code $?\a\]$ "
+PROMPT = r"\[\e]0;$?\a\]$ "
 LONGEST_S = 180.0
 
 
@@ -40,6 +40,9 @@ class Shell:
         self._screen = Screen()
         self._pid, self._master = pty.fork()
         if not self._pid:
+            # What starts this in the background may have them ignored, and bash leaves it so.
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
             os.chdir(directory)
             # Without line editing bash writes nothing but prompts and what commands print.
             words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
@@ -64,7 +67,7 @@ class Shell:
         os.write(self._master, f"{command}\n".encode())
         self._wait_for_prompt(seen, command, lambda lines: see(lines[top:]))
         lines = [line.rstrip() for line in self._screen.lines[top:-1]]
-        return lines, int(self._screen.titles[-1].removeprefix("code "))
+        return lines, int(self._screen.titles[-1].removeprefix("0;"))
 
     def close(self) -> None:
         """Close the terminal, as the button of its window does."""

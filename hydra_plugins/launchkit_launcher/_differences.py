@@ -1,101 +1,116 @@
-"""What has changed between a sweep as it was begun and as it is resumed."""
+"""What has changed between a job as it was begun and as it is now."""
 
 from __future__ import annotations
 
-import difflib
 import functools
+import json
+import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.launchkit_launcher._jobs import subdir_of
 from hydra_plugins.launchkit_launcher._recipe import Recipe
-from hydra_plugins.launchkit_launcher._task import HydraTask
-from launchkit import payload
+from hydra_plugins.launchkit_launcher._task import HydraTask, only_recipes
+from launchkit import masking, payload
 from launchkit.job import Job
-from launchkit.payload import PayloadError
 from launchkit.sweep import Sweep
 
-SHOWN = 3
+log = logging.getLogger(__name__)
+
 LINES = 12
+WIDTH = 60
 
 
-def differences(sweep: Sweep, jobs: Sequence[Job], task: HydraTask) -> list[str]:
-    """Return how jobs differ from those of their numbers in a sweep, some lines for each.
-
-    Their overrides, directories and composed configs are compared, Hydra's own apart.
+class Before:
+    """The jobs of a sweep as they were when they were last begun.
 
     Parameters
     ----------
     sweep
-        The sweep, as it was begun.
-    jobs
-        Jobs as they are now.
-    task
-        What makes their configs.
+        The sweep.
     """
-    known = {job.num: job for job in sweep.jobs}
-    configs = _Configs(sweep)
-    found = []
-    for job in jobs:
-        if job.num not in known:
-            found.append(f"job {job.num} is new: {job.describe()}")
-        elif job.overrides != (old := known[job.num]).overrides:
-            found.append(f"job {job.num} was: {old.describe()}\n      now: {job.describe()}")
-        elif job.directory != old.directory:
-            found.append(f"job {job.num} was in {old.directory}, now in {job.directory}")
-        elif changed := configs.difference(old, task.recipes[job.num]):
-            found.append(f"job {job.num}, {job.describe()}, has another config:\n{changed}")
-    return found
-
-
-class _Configs:
-    """The configs of a sweep's jobs, as they were when it was begun."""
 
     def __init__(self, sweep: Sweep) -> None:
+        self.jobs = {job.num: job for job in sweep.jobs}
         self._sweep = sweep
-        self._batches: dict[int, Mapping[int, Recipe] | None] = {}
+        self._batches: dict[int, Mapping[int, Recipe]] = {}
 
     def difference(self, job: Job, recipe: Recipe) -> str:
-        """Return how a job's config differs, as lines of a diff; empty where it does not."""
-        old = self._recipe(job.num)
-        if old is None:
-            before = _written(job.directory)
-        elif old.values == recipe.values and _base_yaml(old.base) == _base_yaml(recipe.base):
+        """Return how a job differs from the one of its number, in words; empty if it does not.
+
+        Its overrides, directory and composed config are compared, before interpolations are
+        resolved, and Hydra's own config apart.
+        """
+        old = self.jobs[job.num]
+        if job.overrides != old.overrides:
+            return _overrides(old, job)
+        if job.directory != old.directory:
+            return f"directory {old.directory} is now {job.directory}"
+        lines = self._config_lines(old, recipe)
+        if not lines:
             return ""
-        else:
-            before = _yaml(old.compose())
+        more = [f"  … {len(lines) - LINES} more lines"] if len(lines) > LINES else []
+        return "\n".join(["another config", *(f"  {line}" for line in lines[:LINES]), *more])
+
+    def keeps_directory(self, num: int, recipe: Recipe) -> bool:
+        """Tell whether a job's directory has the same words for its name as before.
+
+        They need not give the same name: the time may be in them.
+        """
+        old = self._recipe(num)
+        if old is not None:
+            return subdir_of(old.compose()) == subdir_of(recipe.compose())
+        try:
+            path = self.jobs[num].directory / ".hydra" / "hydra.yaml"
+            return subdir_of(OmegaConf.load(path)) == subdir_of(recipe.compose())
+        except Exception as error:  # it may be damaged, or of objects that YAML cannot make
+            log.debug("the directory of job %d is not known as it was begun: %s", num, error)
+            return False
+
+    def _config_lines(self, job: Job, recipe: Recipe) -> list[str]:
+        old = self._recipe(job.num)
+        try:
+            if old is None:
+                before = _written(job.directory)
+            elif old.values == recipe.values and _base_yaml(old.base) == _base_yaml(recipe.base):
+                return []
+            else:
+                before = _yaml(old.compose())
+        except Exception as error:  # the classes of the user's schema may be others by now
+            log.debug("the config of job %d cannot be made as it was: %s", job.num, error)
+            before = _written(job.directory)
         if before is None:
-            return ""  # it was never started, and what it was to run could not be kept
-        lines = list(_diff(before, _yaml(recipe.compose())))
-        more = f"\n  … {len(lines) - LINES} more lines" if len(lines) > LINES else ""
-        return "\n".join(f"  {line}" for line in lines[:LINES]) + more
+            return []  # it was never started, and what it was to run could not be kept
+        now = _yaml(recipe.compose())
+        return [] if before == now else list(_changes(before, now))
 
     def _recipe(self, num: int) -> Recipe | None:
         first = payload.first_of(self._sweep, num)
         if first not in self._batches:
             self._batches[first] = _recipes(self._sweep, first)
-        batch = self._batches[first]
-        return None if batch is None else batch.get(num)
+        return self._batches[first].get(num)
 
 
-def _recipes(sweep: Sweep, first: int) -> Mapping[int, Recipe] | None:
-    """Return the recipes of a batch; None where they could not be kept, or not be read here."""
-    # What the jobs run brings along where its launcher ran, and the launcher's singletons.
-    ours, path, directory = dict(Singleton.get_state()), list(sys.path), Path.cwd()
+def _recipes(sweep: Sweep, first: int) -> Mapping[int, Recipe]:
+    """Return the recipes of a batch; none where they could not be kept, or not be read here."""
+    # What the jobs run brings along where its launcher ran.
+    path, directory = list(sys.path), Path.cwd()
     try:
-        task = payload.load(sweep, first, other_versions=True)
-    except (PayloadError, ImportError, AttributeError, pickle.UnpicklingError):
-        return None
+        with only_recipes():
+            task = payload.load(sweep, first, other_versions=True)
+    except Exception as error:  # unpickling what is of another program may raise anything
+        log.debug("what job %d was to run cannot be read: %s", first, error)
+        return {}
     finally:
-        Singleton.set_state(ours)
         sys.path[:] = path
         os.chdir(directory)
-    return task.recipes if isinstance(task, HydraTask) else None
+    return task.recipes if isinstance(task, HydraTask) else {}
 
 
 @functools.lru_cache(maxsize=64)
@@ -117,6 +132,51 @@ def _written(directory: Path) -> str | None:
         return None
 
 
-def _diff(before: str, now: str) -> list[str]:
-    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "then", "now", "", "", 1)
-    return list(lines)[2:]
+def _overrides(old: Job, new: Job) -> str:
+    gone = [line for line in old.overrides if line not in new.overrides]
+    added = [line for line in new.overrides if line not in old.overrides]
+    before, now = (" ".join(map(masking.mask_override, lines)) for lines in (gone, added))
+    if gone and added:
+        return f"{before} is now {now}"
+    if gone or added:
+        return f"{before} is gone" if gone else f"{now} is new"
+    return f"its overrides are in another order: {old.describe()}, now {new.describe()}"
+
+
+def _changes(before: str, now: str) -> Iterator[str]:
+    """Yield what has changed between two configs in YAML, a line a key."""
+    try:
+        old, new = (dict(_leaves("", _container(text))) for text in (before, now))
+    except Exception as error:  # objects that YAML can write, and not make again
+        log.debug("configs cannot be compared key by key: %s", error)
+        yield "it has changed, and cannot be read key by key"
+        return
+    for key in {**old, **new}:
+        if key not in new:
+            yield f"{key} is gone; it was {_shown(key, old[key])}"
+        elif key not in old:
+            yield f"{key} is new: {_shown(key, new[key])}"
+        elif old[key] != new[key] or type(old[key]) is not type(new[key]):
+            was, is_ = _shown(key, old[key]), _shown(key, new[key])
+            yield f"{key} was {was}, now {is_}" if was != is_ else f"{key} has changed"
+
+
+def _container(text: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested dicts and lists, each with its whole key."""
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(f"{key}.{name}" if key else str(name), item)
+    elif isinstance(value, list) and value:
+        for at, item in enumerate(value):
+            yield from _leaves(f"{key}[{at}]", item)
+    else:
+        yield key, value
+
+
+def _shown(key: str, value: Any) -> str:
+    text = json.dumps(masking.mask_values({key: value})[key], ensure_ascii=False, default=str)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import filter_overrides
@@ -18,6 +20,28 @@ from launchkit.policy import check_timeout
 
 NEEDS = {"gpus_per_job": "gpus", "cpus_per_job": "cpus", "timeout_min": "timeout_min"}
 """The settings of a launcher that may differ by job, and what they are of a job's needs."""
+RESOLVER = re.compile(r"\$\{[^{}]*:")
+
+
+def by_job(config: DictConfig) -> list[str]:
+    """Return the launcher's settings that refer to the config of each job."""
+    launcher = config.hydra.launcher
+    return [key for key in NEEDS if key in launcher and OmegaConf.is_interpolation(launcher, key)]
+
+
+def for_all(settings: Mapping[str, Any], config: DictConfig) -> dict[str, Any]:
+    """Return the settings without what the multirun's own config gives for those by job."""
+    of_jobs = by_job(config)
+    common = {**settings, **dict.fromkeys(of_jobs)}
+    if "gpus_per_job" in of_jobs and common["gpus"] is None:
+        common["gpus"] = "auto"
+    return common
+
+
+def subdir_of(config: Any) -> str:
+    """Return what names a job's directory, before interpolations are resolved."""
+    # `to_container`, which is public, takes three times as long, for every job.
+    return str(config.hydra.sweep._get_node("subdir")._value())
 
 
 class JobMaker:
@@ -33,10 +57,7 @@ class JobMaker:
 
     def __init__(self, config: DictConfig, sweep_directory: Path) -> None:
         self._directory = sweep_directory
-        launcher = config.hydra.launcher
-        self._by_job = [
-            key for key in NEEDS if key in launcher and OmegaConf.is_interpolation(launcher, key)
-        ]
+        self._by_job = by_job(config)
 
     def make(self, task: HydraTask, num: int, overrides: Sequence[str]) -> Job:
         """Make a job.
@@ -47,6 +68,9 @@ class JobMaker:
             If a setting that refers to the job's config does not resolve, or is wrong.
         """
         config = task.config(num)
+        if RESOLVER.search(subdir_of(config)):
+            # Its name may be another by the time it runs: it may have the time in it.
+            task.pinned.add(num)
         with _as_hydras(config):
             directory = self._job_directory(config, num)
             needs = self._needs(config, num) if self._by_job else Needs()
@@ -77,7 +101,10 @@ class JobMaker:
 def _check(key: str, value: object, num: int) -> None:
     least = 0 if key == "gpus_per_job" else 1
     if key == "timeout_min":
-        check_timeout(value)  # type: ignore[arg-type]  # it says what is wrong with any value
+        try:
+            check_timeout(value)  # type: ignore[arg-type]  # it says what is wrong with any value
+        except ValueError as error:
+            raise ValueError(f"job {num}: hydra.launcher.{error}") from error
     elif value is not None and (type(value) is not int or value < least):
         raise ValueError(
             f"job {num}: hydra.launcher.{key} is {value!r}; it must be a whole number of "

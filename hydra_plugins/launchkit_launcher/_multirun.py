@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -11,25 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.launchkit_launcher._compose import with_recipes
-from hydra_plugins.launchkit_launcher._differences import SHOWN, differences
-from hydra_plugins.launchkit_launcher._jobs import JobMaker
+from hydra_plugins.launchkit_launcher._failures import Failures
+from hydra_plugins.launchkit_launcher._jobs import JobMaker, for_all
 from hydra_plugins.launchkit_launcher._options import Options
 from hydra_plugins.launchkit_launcher._recipe import Recipe
+from hydra_plugins.launchkit_launcher._resume import take_up
 from hydra_plugins.launchkit_launcher._returns import (
     HandedOver,
     LaunchkitJobReturn,
     LaunchRefused,
 )
 from hydra_plugins.launchkit_launcher._task import HydraTask
-from launchkit import masking, runner
+from launchkit import runner
 from launchkit.detach import detach, handed_over
+from launchkit.driver import refuse_driven
 from launchkit.dry_run import describe
 from launchkit.handle import JobHandle
 from launchkit.job import Job
@@ -37,6 +39,7 @@ from launchkit.modes import registry
 from launchkit.payload import PayloadError
 from launchkit.progress import Progress
 from launchkit.runner import Work
+from launchkit.standing import standing
 from launchkit.sweep import Sweep, SweepError, make_way
 
 
@@ -67,13 +70,14 @@ class Multirun:
         config: DictConfig,
     ) -> None:
         self._directory = Path(str(config.hydra.sweep.dir))
+        self._begun: Sweep | None = None
         self._sweep: Sweep | None = None
         with _refusing(ValueError, SweepError):
-            self._options = Options.of(settings)
+            self._options = Options.of(for_all(settings, config))
             self._mode = registry.create(mode, self._options.mode_settings)
             self._refuse_to_leave(config)
             if self._options.resume:
-                self._sweep = Sweep.open(self._directory)
+                self._begun = _open(self._directory)
             else:
                 make_way(self._directory, self._options.existing, dry_run=self._options.dry_run)
         self._context = hydra_context
@@ -81,9 +85,9 @@ class Multirun:
         self._task_function = task_function
         self._config = config
         self._jobs = JobMaker(config, self._directory)
-        self._held_back: list[LaunchkitJobReturn] = []
         self._collected: list[Job] = []
         self._recipes: dict[int, Recipe] = {}
+        self._pinned: set[int] = set()
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -105,12 +109,12 @@ class Multirun:
                 return self._leave(jobs, task)
             work = self._work(jobs, task)
             try:
-                outcomes = runner.run(work, self._mode, Progress(), self._options.policy)
+                outcomes = runner.run(work, self._mode, Progress(), self._failures.policy)
             except runner.Interrupted:
                 raise SystemExit(130) from None
         self._configure_log()
         returns = [LaunchkitJobReturn(outcome, task) for outcome in outcomes]
-        return self._passed_on(returns, initial_job_idx + len(jobs))
+        return self._failures.passed_on(returns, initial_job_idx + len(jobs))
 
     def _refuse_to_leave(self, config: DictConfig) -> None:
         """Refuse to hand jobs over where somebody waits for their values."""
@@ -120,8 +124,8 @@ class Multirun:
         what = "detach" if options.detach else "dry_run"
         if not _is_basic(config):
             raise ValueError(
-                f"{what} is true, and the sweeper {config.hydra.sweeper._target_} needs the jobs' "
-                f"values to go on; run it without {what}, or use hydra/sweeper=basic"
+                f"{what} is true, and the sweeper {config.hydra.sweeper._target_} goes on by what "
+                f"the jobs return; run it without {what}, or use hydra/sweeper=basic"
             )
         if options.detach and self._mode.in_this_process:
             raise ValueError(
@@ -133,60 +137,56 @@ class Multirun:
         """Collect the jobs of a batch; after the last one, hand them over or print the plan."""
         self._collected += jobs
         self._recipes.update(task.recipes)
+        self._pinned |= task.pinned
         everything = HydraTask(self._task_function, self._context, self._recipes)
-        expected = _jobs_in_all(self._config, self._loader)
-        sweep = self._sweep or self._unwritten()
-        if len(self._collected) == expected:
-            if self._options.dry_run:
-                work = Work(sweep, self._collected, everything, resumed=self._options.resume)
-                print(describe(work, self._mode, self._options.policy))  # noqa: T201 - as asked
-            else:
-                work = self._work(self._collected, everything)
-                sweep = work.sweep
-                pid = detach(work, self._mode, self._options.policy)
-                Progress().say(handed_over(sweep, len(self._collected), pid))
-        return [HandedOver(JobHandle(sweep, job), everything) for job in jobs]
+        everything.pinned = self._pinned
+        if len(self._collected) < (self._size or 0):
+            sweep = self._begun or self._unwritten()
+            return [HandedOver(JobHandle(sweep, job), everything) for job in jobs]
+        work = self._work(self._collected, everything)
+        if self._options.dry_run:
+            print(describe(work, self._mode, self._options.policy))  # noqa: T201 - as asked
+        else:
+            left = work.left(standing(work.sweep) if work.resumed else {})
+            pid = detach(work, self._mode, self._options.policy)
+            Progress().say(handed_over(work.sweep, len(left), pid))
+        last = {job.num for job in jobs}
+        return [
+            HandedOver(JobHandle(work.sweep, job), everything)
+            for job in work.jobs
+            if job.num in last
+        ]
 
     def _work(self, jobs: Sequence[Job], task: HydraTask) -> Work:
         """Make or take up the sweep, and return what is to be run of it."""
-        options = self._options
-        own = {"settings": dict(options.mode_settings), "policy": options.saved_policy}
-        if options.resume:
-            assert self._sweep is not None
-            return self._taken_up(self._sweep, jobs, task)
+        if self._begun is not None:
+            return self._taken_up(self._sweep or self._begun, jobs, task)
         if self._sweep is None:
-            self._sweep = Sweep.create(
-                self._directory, mode=self._mode.name, command=sys.argv, **own
-            )
+            self._sweep = self._unwritten() if self._options.dry_run else self._made()
         return Work(self._sweep, jobs, task)
 
-    def _taken_up(self, sweep: Sweep, jobs: Sequence[Job], task: HydraTask) -> Work:
-        if not self._options.force:
-            self._refuse_differences(sweep, jobs, task)
-        self._sweep = sweep.reconfigured(
+    def _made(self) -> Sweep:
+        return Sweep.create(
+            self._directory,
             mode=self._mode.name,
             settings=self._options.mode_settings,
+            command=sys.argv,
             policy=self._options.saved_policy,
+            size=self._size,
         )
-        return Work(self._sweep, jobs, task, resumed=True)
 
-    def _refuse_differences(self, sweep: Sweep, jobs: Sequence[Job], task: HydraTask) -> None:
-        known = [job.num for job in sweep.jobs]
-        if self._config.hydra.sweeper.get("max_batch_size"):
-            # Batches that were never launched are no difference.
-            jobs = [job for job in jobs if job.num <= max(known, default=-1)]
-        found = differences(sweep, jobs, task)
-        expected = _jobs_in_all(self._config, self._loader)
-        if expected is not None and expected < len(known):
-            found.append(f"it had {len(known)} jobs, now there are {expected}")
-        if found:
-            more = f"\n… {len(found) - SHOWN} more jobs" if len(found) > SHOWN else ""
-            raise SweepError(
-                f"{sweep.directory} was begun with other jobs:\n"
-                + masking.mask_text("\n".join(found[:SHOWN]))
-                + more
-                + "\nrun it as it was, or set hydra.launcher.force=true to go on with what is now"
+    def _taken_up(self, sweep: Sweep, jobs: Sequence[Job], task: HydraTask) -> Work:
+        refuse_driven(sweep)
+        taken = take_up(sweep, jobs, task, self._size, force=self._options.force)
+        if self._sweep is None and not self._options.dry_run:
+            sweep = sweep.reconfigured(
+                mode=self._mode.name,
+                settings=self._options.mode_settings,
+                policy=self._options.saved_policy,
+                size=self._size,
             )
+        self._sweep = sweep
+        return Work(sweep, taken.jobs, task, resumed=True, changed=taken.changed)
 
     def _unwritten(self) -> Sweep:
         """Return the sweep that would be made."""
@@ -199,28 +199,20 @@ class Multirun:
             created=time.time(),
         )
 
-    def _passed_on(
-        self, returns: Sequence[LaunchkitJobReturn], jobs_so_far: int
-    ) -> Sequence[LaunchkitJobReturn]:
-        """Give a batch's results to the sweeper.
+    @functools.cached_property
+    def _failures(self) -> Failures:
+        return Failures(self._options.policy, self._size)
 
-        Hydra's basic sweeper stops at the first failure it sees, which would cost the jobs
-        of all later batches: it sees the failures of the earlier ones after the last.
-        """
-        failed = [done for done in returns if done.status is JobStatus.FAILED]
-        if not (failed or self._held_back):
-            return returns
-        expected = _jobs_in_all(self._config, self._loader)
-        if expected is None:
-            return returns
-        if jobs_so_far < expected:
-            for done in failed:
-                done.hold_back()
-            self._held_back += failed
-        elif not failed:
-            self._held_back[0].hold_back(False)
-            return [*returns, self._held_back[0]]
-        return returns
+    @functools.cached_property
+    def _size(self) -> int | None:
+        """How many jobs Hydra's basic sweeper is going to launch; None for another sweeper."""
+        if not _is_basic(self._config):
+            return None
+        sweeper = self._config.hydra.sweeper
+        lines = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        lines += list(self._config.hydra.overrides.task)
+        overrides = OverridesParser.create(config_loader=self._loader).parse_overrides(lines)
+        return sum(len(batch) for batch in BasicSweeper.split_arguments(overrides, None))
 
     def _configure_log(self) -> None:
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
@@ -230,15 +222,15 @@ def _is_basic(config: DictConfig) -> bool:
     return str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}")
 
 
-def _jobs_in_all(config: DictConfig, loader: ConfigLoader) -> int | None:
-    """Return how many jobs Hydra's basic sweeper is going to launch; None for another sweeper."""
-    if not _is_basic(config):
-        return None
-    sweeper = config.hydra.sweeper
-    lines = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    lines += list(config.hydra.overrides.task)
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(lines)
-    return sum(len(batch) for batch in BasicSweeper.split_arguments(overrides, None))
+def _open(directory: Path) -> Sweep:
+    """Open the sweep to be resumed."""
+    try:
+        return Sweep.open(directory)
+    except SweepError as error:
+        raise SweepError(
+            f"{error}; hydra.launcher.resume=true wants the directory of the sweep to resume in "
+            "hydra.sweep.dir"
+        ) from error
 
 
 @contextlib.contextmanager

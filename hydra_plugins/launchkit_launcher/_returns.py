@@ -105,9 +105,7 @@ class LaunchkitJobReturn(_Return):
 
     def __init__(self, outcome: Outcome, task: HydraTask) -> None:
         completed = outcome.attempt.state is JobState.COMPLETED
-        super().__init__(
-            outcome.job, task, JobStatus.COMPLETED if completed else JobStatus.FAILED
-        )
+        super().__init__(outcome.job, task, JobStatus.COMPLETED if completed else JobStatus.FAILED)
         self._outcome = outcome
         self._held_back = False
 
@@ -131,6 +129,12 @@ class LaunchkitJobReturn(_Return):
             return failure.return_value
         # Hydra 1.3 would print the launcher's frames for an exception without its own.
         raise JobFailed(self._outcome)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended badly by itself: a job that was ended on request has not failed."""
+        state = self._outcome.attempt.state
+        return state.bad and state is not JobState.CANCELLED
 
     def hold_back(self, held_back: bool = True) -> None:
         """Keep a failure from stopping the sweeper now."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import logging
+import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import cloudpickle
@@ -24,6 +27,18 @@ from launchkit.logging import logger
 log = logging.getLogger(__name__)
 
 FAILURE_FILE = "failure.pkl"
+
+_only_recipes = ContextVar("_only_recipes", default=False)
+
+
+@contextlib.contextmanager
+def only_recipes() -> Iterator[None]:
+    """Let tasks be unpickled without their functions, and without Hydra's singletons."""
+    token = _only_recipes.set(True)
+    try:
+        yield
+    finally:
+        _only_recipes.reset(token)
 
 
 class ExitRequested(Exception):
@@ -50,6 +65,8 @@ class HydraTask:
     ----------
     recipes
         The same.
+    pinned
+        The numbers of jobs whose directory is not to be made out again from their config.
     """
 
     def __init__(
@@ -61,6 +78,7 @@ class HydraTask:
         self._task_function = task_function
         self._context = hydra_context
         self.recipes = recipes
+        self.pinned: set[int] = set()
         self._elsewhere = False
 
     def config(self, num: int) -> DictConfig:
@@ -79,6 +97,9 @@ class HydraTask:
             with open_dict(config):
                 config.hydra.sweep.dir = str(job.directory.parent)
                 config.hydra.sweep.subdir = job.directory.name
+        elif job.num in self.pinned:
+            with open_dict(config):
+                config.hydra.sweep.subdir = os.path.relpath(job.directory, config.hydra.sweep.dir)
         try:
             done = run_job(
                 hydra_context=self._context,
@@ -101,6 +122,9 @@ class HydraTask:
         return {"shared": self._shared(), "recipes": self.recipes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if _only_recipes.get():
+            self.recipes = state["recipes"]
+            return
         setup_globals()
         shared = pickle.loads(state["shared"])
         Singleton.set_state(shared["singletons"])

@@ -40,9 +40,7 @@ class LaunchkitLauncher(Launcher):
         """Check the mode, its settings and the sweep directory, before Hydra composes jobs."""
         from hydra_plugins.launchkit_launcher._multirun import Multirun  # noqa: PLC0415 - heavy
 
-        self._multirun = Multirun(
-            self._mode, self._settings, hydra_context, task_function, config
-        )
+        self._multirun = Multirun(self._mode, self._settings, hydra_context, task_function, config)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int

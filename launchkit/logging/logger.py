@@ -184,8 +184,6 @@ class Logger(JobFiles):
     def save_itr_params(self, itr: int, params: Any) -> None:
         """Save the snapshot of iteration `itr`, where the snapshot mode wants one.
 
-        A request to stop waits until it is saved.
-
         Raises
         ------
         NotOpenError
@@ -204,13 +202,7 @@ class Logger(JobFiles):
                 save_snapshot(directory, names, params, stands)
 
     def restore(self) -> Restored | None:
-        """Load the newest whole snapshot of the job.
-
-        Returns
-        -------
-        Restored
-            Its iteration and the object that was saved, in this order; None if there is
-            no snapshot.
+        """Return iteration and object of the newest whole snapshot, or None without one.
 
         Raises
         ------

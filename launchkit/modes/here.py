@@ -5,10 +5,12 @@ For a debugger, and for code that must not leave the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from launchkit import interrupts, process_table, processes, worker
 from launchkit.job import Attempt, Job, read
@@ -24,7 +26,7 @@ class HereMode(Mode):
     in_this_process = True
 
     def __init__(self) -> None:
-        self._queue: deque[tuple[Job, Task]] = deque()
+        self._queue: deque[tuple[Job, Plan]] = deque()
         self._stopped: list[tuple[Job, Stop]] = []
         self._interrupted: Job | None = None
 
@@ -35,26 +37,29 @@ class HereMode(Mode):
 
     def submit(self, plan: Plan) -> None:
         """Queue the jobs."""
-        self._queue.extend((job, plan.task) for job in plan.jobs)
+        self._queue.extend((job, plan) for job in plan.jobs)
 
     def poll(self, timeout: float) -> dict[int, Attempt]:
         """Run the next job to its end, however long it takes."""
-        del timeout
         if self._interrupted is not None:
             job, self._interrupted = self._interrupted, None
-            return {job.num: read(job.directory)}
+            # The signal may have come before the job could begin.
+            return {job.num: settle(job, read(job.directory), worker.CANCELLED_CODE, Stop())}
         if self._stopped:
             job, stop = self._stopped.pop()
             return {job.num: settle(job, read(job.directory), 0, stop)}
         if not self._queue:
-            return {}
-        job, task = self._queue.popleft()
-        before = process_table.tree(os.getpid())
-        try:
             with interrupts.felt():
-                worker.run_here(job, task)
+                time.sleep(timeout)
+            return {}
+        job, plan = self._queue.popleft()
+        before = process_table.children()
+        try:
+            with _tagged(plan.sweep, job), interrupts.felt():
+                worker.run_here(job, plan.task)
         except KeyboardInterrupt:
-            processes.send(process_table.tree(os.getpid()) - before, signal.SIGKILL)
+            started = process_table.children() - before
+            processes.send(process_table.tree(*started), signal.SIGKILL)
             self._interrupted = job
             raise
         except OSError as problem:
@@ -67,3 +72,17 @@ class HereMode(Mode):
         wanted = set(nums)
         self._stopped += [(job, stop) for job, _ in self._queue if job.num in wanted]
         self._queue = deque(entry for entry in self._queue if entry[0].num not in wanted)
+
+
+@contextlib.contextmanager
+def _tagged(sweep: Sweep, job: Job) -> Iterator[None]:
+    """Let what a job starts be known as the sweep's, should this process be killed."""
+    before = dict(os.environ)
+    os.environ.update(LAUNCHKIT_SWEEP=sweep.id, LAUNCHKIT_JOB=str(job.num))
+    try:
+        yield
+    finally:
+        for name in ("LAUNCHKIT_SWEEP", "LAUNCHKIT_JOB"):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]

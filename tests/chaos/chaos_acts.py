@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chaos_jobs import KINDS, Children
 from chaos_ledger import Book
+
 from launchkit import logger
 from launchkit.job import read
 

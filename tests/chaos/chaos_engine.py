@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chaos_acts import ACTS, Act
 from chaos_jobs import Train
+
 from launchkit import detach, runner
 from launchkit.job import Job
 from launchkit.modes.local import LocalMode

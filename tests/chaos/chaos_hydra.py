@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-
 from chaos_acts import act
 from chaos_jobs import train
+from hydra.core.hydra_config import HydraConfig
 
 
 @hydra.main(version_base=None, config_path=None, config_name=None)

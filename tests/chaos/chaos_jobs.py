@@ -1,4 +1,4 @@
-"""What the jobs of the chaos do: training loops with processes of their own, which tell on themselves."""
+"""What the jobs of the chaos do: they train, with processes of their own, and tell of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import launchkit
 from chaos_ledger import Book
+
+import launchkit
 from launchkit import logger, process_table
 from launchkit.job import read
 
@@ -125,4 +126,3 @@ def _start(command: list[str], lock: int, **options: bool) -> int:
     process = subprocess.Popen(command, pass_fds=[lock], **options)
     process.returncode = 0  # it is waited for by its id
     return process.pid
-

@@ -45,7 +45,11 @@ def engine(sweep: Path, ledger: Path, *options: Any, **more: Any) -> subprocess.
 
 def hydra(sweep: Any, *overrides: str, **more: Any) -> subprocess.Popen[str]:
     """Begin or take up a sweep with Hydra."""
-    own = ["hydra/launcher=launchkit_local", "hydra/callbacks=launchkit", f"hydra.sweep.dir={sweep}"]
+    own = [
+        "hydra/launcher=launchkit_local",
+        "hydra/callbacks=launchkit",
+        f"hydra.sweep.dir={sweep}",
+    ]
     return start(HERE / "chaos_hydra.py", "-m", *own, *overrides, **more)
 
 
@@ -75,10 +79,16 @@ def wait_until(true: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"waited {PATIENCE_S} s for {what}")
 
 
-def wait_for(ledger: Path, what: str, *nums: int) -> None:
+def wait_for(
+    ledger: Path, what: str, *nums: int, program: subprocess.Popen[str] | None = None
+) -> None:
     """Wait until the jobs of these numbers have written a line of this kind."""
-    for num in nums:
-        wait_until(
-            lambda: any(line["what"] == what for line in chaos_ledger.lines(ledger, num)),  # noqa: B023
-            f"job {num}: {what}",
+
+    def written() -> bool:
+        if program is not None and program.poll() not in (None, 0):
+            raise AssertionError(f"{program.args} has ended: {ended(program)}")
+        return all(
+            any(line["what"] == what for line in chaos_ledger.lines(ledger, num)) for num in nums
         )
+
+    wait_until(written, f"{what} of jobs {nums}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import chaos_ledger
 import chaos_verdict
 from chaos_watch import Watch
+
 from launchkit import driver, process_table
 from launchkit.job import JobState
 from launchkit.sweep import Sweep
@@ -204,7 +205,7 @@ class Round:
             return False
         both = [last.warden, last.process]
         self._chance.shuffle(both)
-        return all([kill(known) for known in both])
+        return sum(map(kill, both)) == len(both)
 
     # Waiting
 
@@ -218,7 +219,9 @@ class Round:
         said = (self._root / f"launch-{self._report.launches}.log").read_text()
         # The supervisor of a launcher that was killed while it handed over may drive by now.
         late = self._half_detached and "is being driven by" in said
-        if code in (0, 1, -signal.SIGKILL) or late:
+        # Hydra shows a failed job as its own traceback.
+        broken = "Traceback (most recent call last)" in said and "ChildDied" not in said
+        if (code in (0, 1, -signal.SIGKILL) or late) and not broken:
             return
         if code == 2 and self._detached and "has ended early" in said:
             return  # the supervisor was killed before it was ready

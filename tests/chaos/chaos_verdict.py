@@ -10,6 +10,7 @@ from pathlib import Path
 
 import chaos_ledger
 from chaos_jobs import trained
+
 from launchkit import driver, job, process_table, value
 from launchkit.job import Job, JobState
 from launchkit.logging import restoring

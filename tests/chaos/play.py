@@ -40,9 +40,10 @@ def main() -> int:
         launches, looks = launches + report.launches, looks + report.looks
         statuses, lost = statuses + report.statuses, lost + bool(report.lost)
         took = time.monotonic() - began
+        verdict = "LOST" if report.lost else "nothing lost"
         print(
             f"round {rounds}: {fault} {method} {door}, {sum(report.kills.values())} kills, "
-            f"{report.launches} launches, {took:.1f} s: {'LOST' if report.lost else 'nothing lost'}",
+            f"{report.launches} launches, {took:.1f} s: {verdict}",
             flush=True,
         )
         for line in report.lost:

@@ -10,6 +10,7 @@ import time
 import chaos_verdict
 import pytest
 from chaos_programs import command, ended, engine, hydra, wait_for, wait_until
+
 from launchkit import driver, process_table
 from launchkit.drive import GRACE_S
 from launchkit.logging import restoring
@@ -38,7 +39,7 @@ def cancelled(sweep, ledger):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_launcher_that_is_asked_once(tmp_path, ledger, number):
     launcher = engine(tmp_path / "sweep", ledger, "--act=wait")
-    wait_for(ledger, "ready", 0, 1)
+    wait_for(ledger, "ready", 0, 1, program=launcher)
     launcher.send_signal(number)
     assert ended(launcher)[0] == 130
     cancelled(tmp_path / "sweep", ledger)
@@ -49,7 +50,7 @@ def test_a_hydra_program_that_is_asked_once(tmp_path, ledger, number):
     more = ["+x=0,1,2", f"+ledger={ledger}", "+act=wait", "hydra.launcher.n_jobs=2"]
     method = "spawn" if number is signal.SIGTERM else "fork"
     program = hydra(tmp_path / "sweep", *more, f"hydra.launcher.start_method={method}")
-    wait_for(ledger, "ready", 0, 1)
+    wait_for(ledger, "ready", 0, 1, program=program)
     program.send_signal(number)
     assert ended(program)[0] == 130
     cancelled(tmp_path / "sweep", ledger)
@@ -67,7 +68,7 @@ def test_a_supervisor_that_is_asked_once(tmp_path, ledger, number, method):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_jobs_that_ignore_it_end_at_once_when_asked_twice(tmp_path, ledger, number):
     launcher = engine(tmp_path / "sweep", ledger, "--act=stubborn")
-    wait_for(ledger, "ready", 0, 1)
+    wait_for(ledger, "ready", 0, 1, program=launcher)
     began = time.monotonic()
     launcher.send_signal(number)
     said_that_it_stops(launcher)
@@ -91,7 +92,7 @@ def test_a_supervisor_that_is_asked_twice_ends_stubborn_jobs_at_once(tmp_path, l
 
 def test_jobs_that_ignore_it_are_killed_when_their_time_is_over(tmp_path, ledger):
     launcher = engine(tmp_path / "sweep", ledger, "--act=stubborn")
-    wait_for(ledger, "ready", 0, 1)
+    wait_for(ledger, "ready", 0, 1, program=launcher)
     began = time.monotonic()
     launcher.send_signal(signal.SIGTERM)
     assert ended(launcher)[0] == 130
@@ -109,7 +110,7 @@ def test_a_snapshot_that_is_being_saved_is_saved_whole(tmp_path, ledger, is_deta
         wait_until(lambda: driver.current(Sweep.open(sweep)).alive is False, "the supervisor")
     else:
         launcher = engine(sweep, ledger, "--act=snapshot")
-        wait_for(ledger, "ready", 0, 1)
+        wait_for(ledger, "ready", 0, 1, program=launcher)
         launcher.send_signal(signal.SIGTERM)
         assert ended(launcher)[0] == 130
     cancelled(sweep, ledger)

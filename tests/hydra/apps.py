@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launchkit.handle import JobHandle
 from launchkit.sweep import Sweep
 
 LAUNCHERS = ("launchkit_here_no_doodad", "launchkit_local")
@@ -25,6 +29,40 @@ PROGRAM = """
     if __name__ == "__main__":
         main()
 """
+
+
+SWEEPER = """
+    import json
+    from pathlib import Path
+
+    from hydra._internal.core_plugins import basic_sweeper
+    from hydra.core.config_store import ConfigStore
+
+    class BasicSweeper(basic_sweeper.BasicSweeper):
+        def sweep(self, arguments):
+            returns = [done for batch in super().sweep(arguments) for done in batch]
+            seen = [look(done) for done in returns]
+            Path("seen.json").write_text(json.dumps(seen))
+            return returns
+
+    def look(done):
+        {look}
+
+    node = {{
+        "_target_": f"{{__name__}}.BasicSweeper",
+        "max_batch_size": None,
+        "params": None,
+    }}
+    ConfigStore.instance().store(group="hydra/sweeper", name="recording", node=node)
+"""
+
+
+def wait_for(ready: Callable[[], object], timeout: float = 60.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + timeout
+    while not ready():
+        assert time.monotonic() < deadline, "it has not come"
+        time.sleep(0.02)
 
 
 @dataclass
@@ -46,6 +84,19 @@ class App:
         if config is not None:
             self.config("config", config)
         return self
+
+    def recording_sweeper(self, look: str = "return [done.status.name, done.return_value]") -> App:
+        """Write a sweeper, named recording, that keeps what it gets of each job in a file."""
+        path = self.directory / "hydra_plugins" / "recording" / "sweeper.py"
+        path.parent.mkdir(parents=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(textwrap.dedent(SWEEPER).format(look=look))
+        return self
+
+    @property
+    def seen(self) -> list[Any]:
+        """What the recording sweeper kept."""
+        return json.loads((self.directory / "seen.json").read_text())
 
     def config(self, name: str, text: str) -> App:
         """Write ``conf/<name>.yaml``."""
@@ -71,6 +122,23 @@ class App:
         assert right, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    @contextlib.contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start the program, and kill it at the end if it is still there."""
+        process = subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
     def sweep(
         self, *arguments: str, launcher: str = "launchkit_local", code: int | None = 0
     ) -> Done:
@@ -87,6 +155,24 @@ class Done:
 
     process: subprocess.CompletedProcess[str]
     directory: Path
+
+    @property
+    def said(self) -> str:
+        """What the program printed, to either stream."""
+        return self.process.stdout + self.process.stderr
+
+    @property
+    def attempts(self) -> list[int]:
+        """How many attempts each job has had."""
+        attempts = Sweep.open(self.directory).attempts()
+        return [attempts[num].attempt for num in sorted(attempts)]
+
+    def wait(self, timeout: float = 60.0) -> list[str]:
+        """Wait until no job is left to run, and return the states."""
+        sweep = Sweep.open(self.directory)
+        for job in sweep.jobs:
+            JobHandle(sweep, job).wait(timeout)
+        return self.states
 
     @property
     def jobs(self) -> list[Path]:

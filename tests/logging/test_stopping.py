@@ -66,6 +66,41 @@ def test_a_block_that_raises_without_a_request_raises_its_own_error_and_ends_the
         request(Stop())
 
 
+class RequestsAtItsEnd:
+    """An object in whose finalizer a signal arrives."""
+
+    def __del__(self):
+        request(Stop())
+
+
+def test_a_request_that_is_lost_in_a_finalizer_is_raised_at_the_end_of_the_next_shield():
+    del_me = RequestsAtItsEnd()
+    del del_me
+    done = []
+    with pytest.raises(Stop), shield():
+        done.append(1)
+    assert done == [1]
+    with shield():  # once
+        pass
+
+
+def test_other_errors_of_finalizers_go_where_they_went(monkeypatch):
+    class Fails:
+        def __del__(self):
+            raise ValueError("of its own")
+
+    heard = []
+    monkeypatch.setattr("sys.unraisablehook", lambda lost: heard.append(str(lost.exc_value)))
+    for _ in range(2):
+        with pytest.raises(Stop):
+            request(Stop())
+    fails = Fails()
+    del fails
+    assert heard == ["of its own"]
+    with shield():
+        pass
+
+
 def test_another_thread_shields_nothing():
     entered, leave = threading.Event(), threading.Event()
 

@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import termios
@@ -13,7 +14,7 @@ import time
 
 import pytest
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
-from mode_case import LAUNCHER, ModeCase, end_of, states, wait_for_end_of
+from mode_case import LAUNCHER, ModeCase, kill, states, wait_for_end_of
 from mode_tasks import Same
 
 from launchkit import cli, driver, process_table
@@ -27,7 +28,7 @@ from launchkit.progress import Progress
 from launchkit.resume import work_of
 from launchkit.runner import Work
 from launchkit.standing import standing
-from launchkit.sweep import Sweep
+from launchkit.sweep import Sweep, SweepError
 
 
 class SurvivalContract(ModeCase):
@@ -63,8 +64,7 @@ class SurvivalContract(ModeCase):
         actions = ["good", *["block_at_first"] * len(blocking), "good", "good"]
         program = self.launch(tmp_path / "sweep", actions)
         sweep, pids = self.wait_for_blocks(tmp_path / "sweep", blocking)
-        program.kill()
-        end_of(program)
+        kill(program)
         if self.own_process:
             wait_for_end_of(pids)
         last = driver.current(sweep)
@@ -115,10 +115,9 @@ class SurvivalContract(ModeCase):
     def test_a_request_that_nobody_heard_does_not_stop_a_later_run(self, tmp_path):
         program = self.launch(tmp_path / "sweep", ["block_at_first", "good"])
         sweep, _ = self.wait_for_blocks(tmp_path / "sweep", [0])
-        os.kill(program.pid, 19)  # it hears nothing any more
+        os.kill(program.pid, signal.SIGSTOP)  # it hears nothing any more
         assert cli.main(["cancel", str(sweep.directory), "--timeout", "0"]) == 1
-        program.kill()
-        end_of(program)
+        kill(program)
         outcomes = self.drive(work_of(Sweep.open(sweep.directory)))
         assert {outcome.attempt.state for outcome in outcomes} == {JobState.COMPLETED}
 
@@ -126,8 +125,7 @@ class SurvivalContract(ModeCase):
         program = self.launch(tmp_path / "sweep", ["block", "block", "good"])
         nums = (0, 1) if self.own_process else (0,)
         sweep, _ = self.wait_for_blocks(tmp_path / "sweep", nums)
-        program.kill()
-        end_of(program)
+        kill(program)
         assert cli.main(["cancel", str(sweep.directory)]) == 0
         assert states(sweep) == ["cancelled"] * 3
         assert "3 cancelled" in capsys.readouterr().out
@@ -190,7 +188,7 @@ class SurvivalContract(ModeCase):
         directory = tmp_path / "sweep"
         supervisor = self._leave_in_a_terminal(directory, ["block_at_first"] * 2)
         sweep, pids = self.wait_for_blocks(directory, (0, 1))
-        os.kill(supervisor, 9)
+        os.kill(supervisor, signal.SIGKILL)
         wait_for_end_of([supervisor, *pids])
         assert {str(attempt.state) for attempt in standing(sweep).values()} == {"lost"}
         outcomes = self.drive(work_of(Sweep.open(directory)))
@@ -200,7 +198,7 @@ class SurvivalContract(ModeCase):
         if not self.own_process:
             pytest.skip("it cannot be detached")
         sweep = self.make_sweep(tmp_path / "sweep")
-        with driver.Claim(sweep, print), pytest.raises(Driven if False else Exception) as caught:
+        with driver.Claim(sweep, print), pytest.raises(SweepError) as caught:
             work = Work(sweep, self.make_jobs(sweep, [0]), Same("good"))
             detaching.detach(work, self.make_mode(), Policy())
         assert f"is being driven by process {os.getpid()}" in str(caught.value)

@@ -51,11 +51,12 @@ class ModeCase:
         yield
         for program in self._programs:
             program.kill()
-            program.communicate()
         for path in tmp_path.rglob("*.pids"):
             for pid in map(int, path.read_text().split()):
                 if is_alive(pid):
                     os.kill(pid, signal.SIGKILL)
+        for program in self._programs:
+            program.communicate()
 
     def make_mode(self):
         return registry.create(self.name, self.settings)
@@ -74,7 +75,10 @@ class ModeCase:
     def drive(self, work, *, mode=None, progress=None, policy=None):
         """Run work to its end, here."""
         mode = mode or self.make_mode()
-        return runner.run(work, mode, progress or Progress(io.StringIO()), policy)
+        try:
+            return runner.run(work, mode, progress or Progress(io.StringIO()), policy)
+        except runner.Interrupted as error:  # it would end the run of the tests
+            raise AssertionError("the sweep was stopped by a request or a signal") from error
 
     # In a process of its own
 
@@ -119,6 +123,12 @@ def end_of(program) -> tuple[int, str, str]:
     """Return how a program has ended, and what it printed."""
     out, err = program.communicate(timeout=PATIENCE_S)
     return program.returncode, out, err
+
+
+def kill(program):
+    """Kill a program; what it has started may still hold its output."""
+    program.kill()
+    program.wait(PATIENCE_S)
 
 
 def wait_for_end_of(pids):
