@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench chaos clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/train.py -m hyperparam2=1,2,3
@@ -20,6 +20,10 @@ types: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/run_all.py
+
+# Kills parts of sweeps until it is told to stop: `make chaos MINUTES=30`.
+chaos: $(VENV)/installed-test
+	$(BIN)/python tests/chaos/play.py --minutes $(or $(MINUTES),10)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

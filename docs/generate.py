@@ -36,7 +36,10 @@ belong to a machine are kept in a file `conf/hydra/launcher/<name>.yaml`, whose 
 one of these launchers; [`conf/hydra/launcher/laptop.yaml`](../conf/hydra/launcher/laptop.yaml) is
 one. `launchkit modes` tells which modes can run where you are.
 
-One launcher runs a whole sweep, so its own settings cannot be swept over: Hydra says so.
+One launcher runs a whole sweep, so its own settings cannot be swept over: Hydra says so. Three of
+them may differ by job all the same: `gpus_per_job`, `cpus_per_job` and `timeout_min` may refer to the
+config, as in `hydra.launcher.gpus_per_job='${model.gpus}'`, and are then those of each job's own
+config; see [Settings by job](hydra.md#settings-by-job).
 """
 
 
@@ -129,6 +132,8 @@ def _yaml(value: ast.expr) -> str:
     """Return the YAML of a default, which is a literal or ``field(default_factory=...)``."""
     if isinstance(value, ast.Call):
         (factory,) = (word.value for word in value.keywords if word.arg == "default_factory")
+        if isinstance(factory, ast.Lambda):
+            return f"[{', '.join(ast.literal_eval(factory.body))}]"
         return {"list": "[]", "dict": "{}"}.get(ast.unparse(factory), ast.unparse(factory))
     literal = ast.literal_eval(value)
     if literal is None:
@@ -139,7 +144,10 @@ def _yaml(value: ast.expr) -> str:
 def _kind(annotation: ast.expr) -> str:
     text = ast.unparse(annotation)
     optional = re.fullmatch(r"Optional\[(.+)\]", text)
-    return f"{optional[1]} or null" if optional else text
+    if optional:
+        return f"{optional[1]} or null"
+    items = re.fullmatch(r"List\[(.+)\]", text)
+    return f"list of {items[1]}" if items else text.replace("Any", "any")
 
 
 if __name__ == "__main__":

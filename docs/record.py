@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from recording.marks import filled
 from recording.picture import svg
 from recording.script import Commands, Direction, File, Part, Prose, parse
 from recording.shell import RecordingError, Shell
@@ -49,6 +50,9 @@ class Recorder:
         self._drawn: list[str] = []
         self._last = ""
         self._exits = 0
+        self._name: str | None = None
+        self.captures: dict[str, str] = {}
+        """Blocks for the README, by the name of the marks that they stand between."""
 
     def page(self, parts: list[Part]) -> str:
         """Play the parts of a script, and return the page."""
@@ -79,17 +83,19 @@ class Recorder:
         expected = [*[0] * (len(commands.lines) - 1), self._exits]
         self._exits = 0
         for line, code in zip(commands.lines, expected, strict=True):
-            typed = re.sub(r"\{(\w+)\}", lambda found: self._values[found[1]], line)
-            shown, exited = shell.type(typed, self._look)
+            shown, exited = shell.type(self._filled_in(line), self._look)
             lines += shown
             self._last = "\n".join(shown)
             if exited != code:
                 raise RecordingError(f"exit code {exited}, not {code}:\n{self._last}")
             self._draw()
-        return self._told("```console\n" + "\n".join(lines) + "\n```\n")
+        block = self._told("```console\n" + "\n".join(lines) + "\n```\n")
+        if self._name is not None:
+            self.captures[self._name], self._name = block, None
+        return block
 
     def _direct(self, direction: Direction) -> None:
-        word, rest = direction.word, direction.rest
+        word, rest = direction.word, self._filled_in(direction.rest)
         if word == "wait":
             self._wait(rest)
         elif word == "run":
@@ -104,9 +110,14 @@ class Recorder:
             self._shells.pop(rest).close()
         elif word == "exits":
             self._exits = int(rest)
+        elif word == "readme":
+            self._name = rest
         else:
             name, _, pattern = rest.partition(" when ")
             self._picture, self._drawn = (name, re.compile(pattern, re.DOTALL)), []
+
+    def _filled_in(self, text: str) -> str:
+        return re.sub(r"\{(\w+)\}", lambda found: self._values.get(found[1], found[0]), text)
 
     def _wait(self, command: str) -> None:
         deadline = time.monotonic() + LONGEST_WAIT_S
@@ -117,7 +128,7 @@ class Recorder:
 
     def _run(self, command: str, *, check: bool = False) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", command],
+            ["bash", "-c", command],  # noqa: S607 - that of the machine
             cwd=self._directory,
             env=self._environment,
             check=check,
@@ -146,8 +157,14 @@ class Recorder:
     def _told(self, text: str) -> str:
         """Return what is shown, without what belongs to this machine."""
         for path in (self._directory, Path(sys.prefix), DOCS.parent):
+            # In a table the columns to the right stay where they are.
+            text = re.sub(rf"(?<=  ){re.escape(str(path))}(\S*)(?=  +\S)", _shortened, text)
             text = text.replace(str(path), "…")
         return re.sub(rf"\bon {re.escape(os.uname().nodename)}\b", "on host", text)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return f"…{found[1]}".ljust(len(found[0]))
 
 
 def _environment() -> Mapping[str, str]:
@@ -170,12 +187,18 @@ def main() -> None:
     parser.add_argument(
         "--page", type=Path, default=DOCS / "walkthrough.md", help="the page that it becomes"
     )
+    parser.add_argument(
+        "--readme", type=Path, default=DOCS.parent / "README.md", help="what has a part of it"
+    )
     options = parser.parse_args()
     parts = list(parse(options.script.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory(prefix="walkthrough-") as directory:
         recorder = Recorder(Path(directory).resolve(), options.page.parent)
         page = recorder.page(parts)
     options.page.write_text(page, encoding="utf-8")
+    for name, block in recorder.captures.items():
+        text = options.readme.read_text(encoding="utf-8")
+        options.readme.write_text(filled(text, name, block), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,11 @@ def redirect(job: Job) -> None:
         fd = _open_log(path)
         os.dup2(fd, number)
         os.close(fd)
+    make_streams()
+
+
+def make_streams() -> None:
+    """Make Python's streams for standard output and standard error anew."""
     sys.stdout = _text_stream(1)
     sys.stderr = _text_stream(2)
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from launchkit import code_snapshot, payload, processes, runner
+from launchkit import capture, code_snapshot, payload, processes, runner
 from launchkit.driver import refuse_driven
 from launchkit.modes import registry
 from launchkit.modes.base import Mode, Plan
@@ -182,8 +182,7 @@ def _open_log(sweep: Sweep) -> int:
 def _print_to_log(sweep: Sweep) -> None:
     processes.print_to(_open_log(sweep))
     # Whatever the launcher had put in their place shows nobody anything any more.
-    sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    capture.make_streams()
 
 
 if __name__ == "__main__":

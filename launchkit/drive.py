@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from launchkit import requests
 from launchkit.driver import Claim
-from launchkit.interrupts import Interrupts
+from launchkit.interrupts import Interrupts, felt
 from launchkit.job import Attempt, Job, JobError, JobState, end, renew
 from launchkit.modes.base import Mode, Plan, Stop, unwritable
 from launchkit.policy import Policy
@@ -89,8 +89,12 @@ class Drive:
                 self._interrupt()
 
     def _turn(self) -> None:
-        for num, attempt in self._mode.poll(self._patience()).items():
-            self._ended(num, attempt)
+        if len(self._retries) == len(self._waiting):
+            with felt():
+                time.sleep(self._patience())
+        else:
+            for num, attempt in self._mode.poll(self._patience()).items():
+                self._ended(num, attempt)
         self._retry()
         self._limit()
         self._look_around()

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from launchkit import files, interrupts, process_table
+from launchkit.job import OWN_DIR
 from launchkit.sweep import Sweep, SweepError
 
 BEAT_S = 15.0
@@ -51,6 +52,8 @@ class Driver:
         Seconds since the epoch.
     warden
         The identity of the process that ends its jobs should it be killed.
+    original
+        The identity of the process that drove the sweep of which this one is a copy.
     released
         Whether it has done with the sweep.
     """
@@ -62,6 +65,7 @@ class Driver:
     directory: str
     since: float
     warden: str | None = None
+    original: str | None = None
     released: bool = False
 
     @property
@@ -110,12 +114,13 @@ class Claim:
         number, last = _latest(self._sweep)
         if last is not None:
             self._see_it_gone(number, last)
+            self.driver = replace(self.driver, original=last.original)
         self._number = number + 1
         if not files.write_new(self.path, self._text(), mode=0o600):
             raise _driven(self._sweep, _latest(self._sweep)[1])
         number, last = _latest(self._sweep)
         if number != self._number:  # made late: others have come and gone meanwhile
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
             raise _driven(self._sweep, last)
         for old in range(max(1, self._number - 8), self._number):
             _path(self._sweep, old).unlink(missing_ok=True)
@@ -141,10 +146,11 @@ class Claim:
         if time.monotonic() < self._next_beat:
             return
         self._next_beat = time.monotonic() + BEAT_S
-        number, last = _latest(self._sweep)
-        if number > self._number:
-            raise _driven(self._sweep, last)
+        # A file server that does not answer for a while costs signs of life, no more.
         with contextlib.suppress(OSError):
+            number, last = _latest(self._sweep)
+            if number > self._number:
+                raise _driven(self._sweep, last)
             os.utime(self.path)
 
     @property
@@ -163,9 +169,9 @@ class Claim:
         """Return once the driver of a claim, and its warden, are known to be gone."""
         if last.released:
             return
-        elsewhere = last.directory != str(self._sweep.directory)
-        if last.alive is None or (elsewhere and last.alive):
-            # Another machine's; or this directory is a copy, or was moved away from it.
+        moved = last.directory != str(self._sweep.directory)
+        if last.alive is None or (moved and last.alive):
+            # Another machine's; or this directory was moved away from it.
             self._watch(number, last)
         elif last.alive:
             raise _driven(self._sweep, last)
@@ -212,11 +218,35 @@ def _latest(sweep: Sweep) -> tuple[int, Driver | None]:
             return 0, None
         try:
             values = json.loads(_path(sweep, number).read_text(encoding="utf-8"))
-            return number, Driver(**values)
+            return number, _as_seen_in(sweep, number, Driver(**values))
         except FileNotFoundError:
             continue  # its owner came late, and has taken it back
         except (ValueError, TypeError) as error:
-            raise SweepError(f"{_path(sweep, number)} is damaged: {error!r}") from error
+            raise SweepError(
+                f"{_path(sweep, number)} is damaged ({error!r}); remove it if no launcher of "
+                "this sweep runs on any machine"
+            ) from error
+
+
+def _as_seen_in(sweep: Sweep, number: int, claimed: Driver) -> Driver:
+    """Return a claim as given up where it came along in a copy: its owner drives the original."""
+    if claimed.directory == str(sweep.directory) or not claimed.alive:
+        return claimed
+    own = Path(claimed.directory, OWN_DIR)
+    try:
+        original = json.loads((own / _path(sweep, number).name).read_text(encoding="utf-8"))
+        copied = original["token"] == claimed.token and not own.samefile(sweep.own)
+    except (OSError, ValueError, KeyError, TypeError):  # moved away from there
+        return claimed
+    return replace(claimed, released=True, original=claimed.process) if copied else claimed
+
+
+def elsewhere(sweep: Sweep) -> int | None:
+    """Return the id of the process that drives the sweep whose directory this one is a copy of."""
+    last = current(sweep)
+    if last is None or last.original is None or not process_table.is_alive(last.original):
+        return None
+    return process_table.here(last.original)
 
 
 def _numbers(sweep: Sweep) -> list[int]:

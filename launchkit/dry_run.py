@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from launchkit import masking, runner
 from launchkit.driver import refuse_driven
@@ -15,8 +16,15 @@ from launchkit.runner import Work
 from launchkit.standing import standing
 
 
-def describe(work: Work, mode: Mode, policy: Policy) -> str:
+def describe(work: Work, mode: Mode, policy: Policy, aside: Path | None = None) -> str:
     """Return the plan of a sweep, having done nothing.
+
+    Parameters
+    ----------
+    work, mode, policy
+        As for `runner.run`.
+    aside
+        Where a sweep that is in the directory now would be moved.
 
     Raises
     ------
@@ -29,13 +37,14 @@ def describe(work: Work, mode: Mode, policy: Policy) -> str:
         refuse_driven(work.sweep)
         attempts = standing(work.sweep)
     else:
-        work.sweep.check(work.jobs)
+        work.sweep.check(work.jobs, vacated=aside is not None)
         attempts = {}
     left = work.left(attempts)
     plan = runner.check(replace(work, jobs=left), mode, policy)
     lines = [
         f"dry run, nothing is started: {len(left)} job{'s' * (len(left) != 1)}, mode {mode.name}",
         f"  directory: {work.sweep.directory}",
+        *([f"  the sweep that is there is renamed: {aside}"] if aside else []),
         f"  program: {masking.mask_text(shlex.join([sys.executable, *work.sweep.command]))}",
         *(f"  {line}" for line in plan.lines),
     ]

@@ -107,12 +107,14 @@ def write_new(path: PathLike, data: str, *, mode: int = 0o666) -> bool:
     The name is given with a hard link, which on every file system, NFS included, is
     made for one of two callers and refused to the other; no lock outlives its owner.
     """
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    # Not by the process id, which processes of two machines may share.
+    temporary = f"{os.fspath(path)}.{os.urandom(6).hex()}.tmp"
     write_atomic(temporary, data, mode=mode)
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        # A file server may have made it, and its answer got lost: asked again, it says this.
+        return os.stat(temporary).st_nlink > 1  # noqa: PTH116 - a Path costs more
     finally:
         os.unlink(temporary)  # noqa: PTH108
     return True

@@ -32,7 +32,7 @@ class Interrupts:
         self._outer: Interrupts | None = None
 
     def __enter__(self) -> Interrupts:
-        global _current  # noqa: PLW0603 - a process has one set of signal handlers
+        global _current
         self._outer, _current = _current, self
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # nohup has SIGHUP ignored, and so it stays.
@@ -43,7 +43,7 @@ class Interrupts:
         return self
 
     def __exit__(self, *error: object) -> None:
-        global _current  # noqa: PLW0603
+        global _current  # noqa: PLW0603 - as above
         _current = self._outer
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -51,20 +51,25 @@ class Interrupts:
     def _take(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.count += 1
+        self._unseen = True
         if self._felt:
             stopping.request(KeyboardInterrupt())
-        else:
-            self._unseen = True
 
     @contextlib.contextmanager
     def feel(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt for a signal that comes in the block, or came before it."""
+        """Raise KeyboardInterrupt for a signal that comes in the block, or came before it.
+
+        One that did not come through, because the interpreter threw it away or the block
+        went on all the same, has not been felt: the next block raises it.
+        """
         self._felt = True
         try:
             if self._unseen:
-                self._unseen = False
-                raise KeyboardInterrupt
+                stopping.request(KeyboardInterrupt())
             yield
+        except KeyboardInterrupt:
+            self._unseen = False
+            raise
         finally:
             self._felt = False
 

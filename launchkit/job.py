@@ -130,7 +130,8 @@ class Attempt:
     """One run of a job, as its state file has it.
 
     Times are seconds since the epoch. `host`, `pid` and `process` are of the process that
-    runs it; the last is its `process_table.identity`. `warning` is what is to be known of a job that completed all the same.
+    runs it; the last is its `process_table.identity`. `warning` is what is to be known of a
+    job that completed all the same.
     """
 
     state: JobState = JobState.PENDING
@@ -207,14 +208,16 @@ def change(job: Job, state: JobState, **values: Any) -> Attempt:
     Raises
     ------
     OSError
-        If the state could not be written; the old one is then still there.
+        If the state could not be written, and the old one is still there; or it was, and
+        could not be added to the events.
     """
     make_own(job)
     attempt = dataclasses.replace(read(job.directory), state=state, **values)
     content = attempt.to_json()
     event = {"time": time.time(), **{k: v for k, v in content.items() if v is not None}}
-    files.append_line(job.own / "events.jsonl", json.dumps(event, ensure_ascii=False), mode=0o600)
+    # In this order: what is killed in between has told less than is so, not more.
     files.write_json(job.own / "state.json", content, mode=0o600)
+    files.append_line(job.own / "events.jsonl", json.dumps(event, ensure_ascii=False), mode=0o600)
     return attempt
 
 

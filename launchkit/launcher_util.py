@@ -167,7 +167,7 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     driver = registry.create(mode, {})
     _refuse_what_the_mode_cannot_do(mode, given)
     if skip_wait and driver.in_this_process:
-        raise ValueError(f"mode {mode!r} cannot honour skip_wait=True: the jobs run in this process")
+        raise ValueError(f"mode {mode!r} cannot honour skip_wait=True: it runs in this process")
     _refuse_wrong_types(method_call, seed, variant)
     logger.check_snapshot_settings(snapshot_mode, snapshot_gap)
     settings = LoggerSettings(snapshot_mode=snapshot_mode, snapshot_gap=snapshot_gap)

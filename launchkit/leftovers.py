@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterable
 
-from launchkit import process_table, processes
+from launchkit import driver, process_table, processes
 from launchkit.driver import Claim
 from launchkit.job import Attempt, JobState, end
 from launchkit.standing import GONE
@@ -66,12 +66,14 @@ def kill_left(sweep: Sweep) -> None:
 
 def _left(sweep: Sweep, attempts: Iterable[Attempt]) -> set[int]:
     running, ended = _leaders(attempts)
-    found = process_table.tagged("LAUNCHKIT_SWEEP", sweep.id)
+    found = process_table.tagged("LAUNCHKIT_TAG", sweep.tag)
     if running:
         found |= process_table.tree(*running)
     if ended:
         # What has the environment of the launcher is a fork of the job, and runs what it ran.
         found |= set(filter(process_table.runs_the_same, process_table.tree(*ended)))
+    if found and (original := driver.elsewhere(sweep)):
+        found -= process_table.tree(original)
     return process_table.living(found - {os.getpid()})
 
 

@@ -22,7 +22,8 @@ def set_threads(count: int) -> None:
 
 def _functions(name: str) -> Iterator[Any]:
     """Yield a function of each loaded library, by whichever name it was built with."""
-    for library in set(re.findall(r"(/\S*openblas\S*\.so\S*)", Path("/proc/self/maps").read_text())):
+    maps = Path("/proc/self/maps").read_text()
+    for library in set(re.findall(r"(/\S*openblas\S*\.so\S*)", maps)):
         try:
             handle = ctypes.CDLL(library)
         except OSError:  # replaced on the disk since it was loaded

@@ -71,9 +71,7 @@ def save(sweep: Sweep, task: Task, first: int = 0) -> None:
         "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - '' is the cwd
         "cwd": os.getcwd(),  # noqa: PTH109
     }
-    files.write_atomic(
-        _path(sweep, first), json.dumps(header).encode() + b"\n" + data, mode=0o600
-    )
+    files.write_atomic(_path(sweep, first), json.dumps(header).encode() + b"\n" + data, mode=0o600)
 
 
 def save_batch(sweep: Sweep, task: Task, jobs: Collection[Job]) -> None:
@@ -198,9 +196,7 @@ def _firsts(sweep: Sweep) -> list[int]:
     return [int(name[1] or 0) for name in found if name]
 
 
-def _check(
-    header: dict[str, Any], sweep: Sweep, data: bytes, *, other_versions: bool
-) -> None:
+def _check(header: dict[str, Any], sweep: Sweep, data: bytes, *, other_versions: bool) -> None:
     if header["sweep"] != sweep.id:
         raise PayloadError(
             f"the payload is of sweep {header['sweep']}, not of {sweep.id}; start the sweep again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -108,7 +109,9 @@ class Places:
             many = f"{max(1, self._cores // (self._cpus_per_job or 1))} at a time"
         if self._gpus:
             many += f" on GPUs {', '.join(self._gpus)}"
-        return many + (f", {self._cpus_per_job} threads each" if self._cpus_per_job else "")
+        if self._cpus_per_job:
+            many += f", {self._cpus_per_job} thread{'s' * (self._cpus_per_job != 1)} each"
+        return many
 
     def check(self, job: Job) -> None:
         """Raise ValueError if a job needs more than this machine has."""
@@ -172,7 +175,9 @@ def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     visible = environment.get(GPU_VARIABLE)
     if visible is not None:
-        return tuple(name.strip() for name in visible.split(",") if name.strip())
+        names = [name.strip() for name in visible.split(",")]
+        # CUDA sees what comes before the first that is none; -1 alone hides all of them.
+        return tuple(itertools.takewhile(lambda name: name and name[0] != "-", names))
     try:
         listed = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607

@@ -73,7 +73,7 @@ class Policy:
     def delay(self, made: int) -> float:
         """Return the seconds to wait after so many attempts."""
         delay = min(LONGEST_DELAY_S, self.retry_delay_s * 2.0 ** min(made - 1, 30))
-        return delay * random.uniform(0.9, 1.1)  # noqa: S311 - it only spreads the load
+        return delay * random.uniform(0.9, 1.1)
 
     def gives_up(self, failures: int) -> bool:
         """Tell whether a sweep in which so many jobs have failed for good is to stop."""

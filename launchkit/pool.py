@@ -46,6 +46,7 @@ class Pool:
         self._added = 0
         self._running: dict[int, _Process] = {}
         self._others: set[int] = set()
+        self._adopted_before: bool | None = None
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -69,7 +70,7 @@ class Pool:
         return [num for num in nums if self._waiting.pop(num, None) is not None]
 
     def wait(self, timeout: float) -> list[Ended]:
-        """Keep the places full, and return the jobs that ended, once there is one.
+        """Fill the places, and return the jobs that ended, once there is one.
 
         Parameters
         ----------
@@ -83,7 +84,9 @@ class Pool:
             due = min([deadline, *(process.due for process in self._running.values())])
             ended = self._reap(max(0.0, due - time.monotonic()))
             if ended:
-                self._fill()
+                # The places are filled again at the next call: after what ended, nothing more
+                # may be wanted.
+                self._let_go_of_orphans()
                 return ended
             if time.monotonic() >= deadline:
                 break
@@ -111,15 +114,20 @@ class Pool:
     def _fill(self) -> None:
         if self._waiting and not self._running:
             self._others = process_table.children()
-            processes.adopt_orphans()
+            self._adopted_before = processes.adopt_orphans()
         while self._waiting:
             job, place = self._next()
             if job is None or place is None:
                 break
             with processes.holding_signals():
                 self._running[job.num] = _Process(self._start(job, place), place)
-        if not self._running:
-            processes.adopt_orphans(False)
+        self._let_go_of_orphans()
+
+    def _let_go_of_orphans(self) -> None:
+        # A job that has a sweep of its own is a parent to its orphans before and after it.
+        if not self._running and self._adopted_before is not None:
+            processes.adopt_orphans(self._adopted_before)
+            self._adopted_before = None
 
     def _next(self) -> tuple[Job | None, Place | None]:
         """Take the first job that there is a place for, with that place."""

@@ -95,17 +95,27 @@ def tree(*roots: int) -> set[int]:
 
 
 def tagged(name: str, value: str) -> set[int]:
-    """Return the ids of processes that were started with an environment variable set so."""
+    """Return the ids of processes that were started with an environment variable set so.
+
+    With them are the forks of a process that was `processes.marked` when it made them.
+    """
     wanted = os.fsencode(f"{name}={value}")
+    mapped = os.fsencode(f"/memfd:{mark_of(name, value)} ")
     found = set()
     for pid in _ids():
+        own = Path(f"/proc/{pid}")
         try:
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            started_so = wanted in (own / "environ").read_bytes().split(b"\0")
+            if started_so or mapped in (own / "maps").read_bytes():
+                found.add(pid)
         except OSError:  # ended, or another user's
             continue
-        if wanted in environment.split(b"\0"):
-            found.add(pid)
     return found
+
+
+def mark_of(name: str, value: str) -> str:
+    """Return the name of the mapping that stands for an environment variable."""
+    return f"{name}={value}"
 
 
 def living(pids: Iterable[int]) -> set[int]:
@@ -117,7 +127,7 @@ def living(pids: Iterable[int]) -> set[int]:
 def runs_the_same(pid: int) -> bool:
     """Tell whether a process runs the program that this one runs: the same interpreter."""
     try:
-        return os.path.samefile(f"/proc/{pid}/exe", "/proc/self/exe")
+        return Path(f"/proc/{pid}/exe").samefile("/proc/self/exe")
     except OSError:  # ended, or another user's
         return False
 

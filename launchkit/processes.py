@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import mmap
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_GET_CHILD_SUBREAPER = 37
 REAP_S = 0.1
 
 
@@ -132,9 +134,27 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def adopt_orphans(adopt: bool = True) -> None:
-    """Become the parent of what this process's children leave running when they end."""
+def adopt_orphans(adopt: bool = True) -> bool:
+    """Become the parent of what this process's children leave running; return whether it was."""
+    before = ctypes.c_int()
+    _prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(before))
     _prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
+    return bool(before.value)
+
+
+@contextlib.contextmanager
+def marked(name: str, value: str) -> Iterator[None]:
+    """Let `process_table.tagged` know the forks that this process makes in the block.
+
+    What the system shows of a process's environment is that of its start. A mapping is in
+    every fork, whatever else it lets go of, and is gone from a program that it becomes.
+    """
+    address = _map(process_table.mark_of(name, value))
+    try:
+        yield
+    finally:
+        if address is not None:
+            _libc.munmap(ctypes.c_void_p(address), mmap.PAGESIZE)
 
 
 def end_orphans(known: Collection[int]) -> None:
@@ -242,10 +262,27 @@ def _reaped(pid: int) -> bool:
 def _prctl(option: int, value: int) -> None:
     """Set an attribute of this process; only Linux has them."""
     if sys.platform.startswith("linux"):
-        _libc.prctl(option, value, 0, 0, 0)
+        _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _map(name: str) -> int | None:
+    """Map an empty file of this name, which is in memory only; None where that is forbidden."""
+    try:
+        fd = os.memfd_create(name)
+    except OSError:
+        return None
+    try:
+        # Not `mmap.mmap`, which keeps a descriptor open that the job might close.
+        address: int = _libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, fd, 0)
+    finally:
+        os.close(fd)
+    return None if address == MAP_FAILED else address
 
 
 _libc = ctypes.CDLL(None)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def _cuda_is_open() -> bool:

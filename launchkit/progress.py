@@ -118,7 +118,8 @@ class Progress:
         if self._screen.live and not attempt.state.bad:
             return
         done = f"[{len(self._board.attempts)}/{len(self._board.jobs)}]"
-        self.say(f"{done} job {job.num} {attempt.state} in {time_of(attempt)}  {describe(job)}")
+        took = f" in {time_of(attempt)}" if attempt.started is not None else ""
+        self.say(f"{done} job {job.num} {attempt.state}{took}  {describe(job)}")
 
     def retrying(
         self, job: Job, attempt: Attempt, delay_s: float, attempts_at_most: int | None = None

@@ -34,13 +34,13 @@ def take(sweep: Sweep) -> list[tuple[int, ...] | None]:
     taken: list[tuple[int, ...] | None] = []
     try:
         names = os.listdir(folder)  # noqa: PTH208 - asked for every second
-    except FileNotFoundError:
+    except OSError:  # there is none; or a file server does not answer for a while
         return taken
     for name in names:
         if not (name.startswith("cancel-") and name.endswith(".json")):
             continue
         path = folder / name
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError, ValueError):
             nums = json.loads(path.read_text(encoding="utf-8"))
             path.unlink()
             taken.append(None if nums is None else tuple(nums))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,8 @@ def run(
     Raises
     ------
     SweepError
-        If the jobs cannot be added to the sweep, or another process drives it; none has run.
+        If the jobs cannot be added to the sweep, its directory cannot be written, or another
+        process drives it; none has run.
     PayloadError
         If the task cannot be pickled where it must be; none has run then.
     ValueError
@@ -139,9 +140,11 @@ def run(
     plan = check(work, mode, policy)
     with Interrupts() as interrupts:
         try:
-            with Claim(sweep, progress.say) as claim, contextlib.ExitStack() as open_:
-                ended = _take_up(work, plan)
-                claim.guarded_by(open_.enter_context(Warden(sweep, claim)))
+            with contextlib.ExitStack() as open_:
+                with _writing(sweep):
+                    claim = open_.enter_context(Claim(sweep, progress.say))
+                    ended = _take_up(work, plan)
+                    claim.guarded_by(open_.enter_context(Warden(sweep, claim)))
                 drive = Drive(plan, ended, mode, policy, progress, claim, interrupts)
                 ready()
                 attempts = drive.run()
@@ -151,6 +154,16 @@ def run(
         raise Interrupted
     mode.fetch(sweep, work.jobs)
     return [Outcome(job, attempts[job.num]) for job in work.jobs]
+
+
+@contextlib.contextmanager
+def _writing(sweep: Sweep) -> Iterator[None]:
+    """Say of a full disk, or one that may not be written to, which it is."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise SweepError(f"cannot write below {sweep.directory}: {reason}") from error
 
 
 def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:

@@ -161,12 +161,25 @@ class Sweep:
         return sweep
 
     @property
+    def tag(self) -> str:
+        """What the processes of its jobs are known by: a copy of the directory has another."""
+        status = self.own.stat()
+        return f"{self.id}.{status.st_dev:x}.{status.st_ino:x}"
+
+    @property
     def jobs(self) -> tuple[Job, ...]:
         """All jobs, by number."""
         return tuple(self._jobs)
 
-    def check(self, jobs: Iterable[Job]) -> None:
+    def check(self, jobs: Iterable[Job], *, vacated: bool = False) -> None:
         """See to it that jobs can be added to the sweep.
+
+        Parameters
+        ----------
+        jobs
+            The jobs.
+        vacated
+            Whether all that is in the sweep's directory now will have been moved away.
 
         Raises
         ------
@@ -181,7 +194,8 @@ class Sweep:
                     f"{new.directory}; add ${{hydra.job.num}} to hydra.sweep.subdir"
                 )
             taken[new.directory] = new
-            _refuse_used(new)
+            if not (vacated and new.directory.is_relative_to(self.directory)):
+                _refuse_used(new)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Add jobs to the sweep; raises what `check` raises."""
@@ -251,8 +265,10 @@ def _needs(new: Job) -> dict[str, Any]:
     return {"needs": found} if found else {}
 
 
-def make_way(directory: Path, existing: str, *, dry_run: bool = False) -> None:
+def make_way(directory: Path, existing: str, *, dry_run: bool = False) -> Path | None:
     """See to it that a sweep can be made in `directory`.
+
+    Returns the new name of one that is set aside, or would be.
 
     Parameters
     ----------
@@ -274,18 +290,18 @@ def make_way(directory: Path, existing: str, *, dry_run: bool = False) -> None:
     if existing not in EXISTING:
         raise ValueError(f"existing is {existing!r}; it must be one of {', '.join(EXISTING)}")
     if not (directory / OWN_DIR / "sweep.json").exists():
-        return
+        return None
     if existing == "refuse":
         raise _already_there(directory)
-    if dry_run:
-        return
     number = 1
     while (aside := directory.with_name(f"{directory.name}.{number}")).exists():
         number += 1
     try:
-        directory.rename(aside)
+        if not dry_run:
+            directory.rename(aside)
     except OSError as error:
         raise SweepError(f"cannot set aside {directory} as {aside}: {error.strerror}") from error
+    return aside
 
 
 def _damaged(directory: Path, error: Exception) -> SweepError:

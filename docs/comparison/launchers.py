@@ -85,7 +85,7 @@ LAUNCHERS = {
                     "+hydra.launcher.ray.remote.num_gpus=1",
                 ),
             },
-            {"status": ("ray", "list", "tasks"), "cancel": ("ray", "stop", "--help")},
+            {"status": ("ray", "list", "tasks")},
         ),
     )
 }

@@ -30,19 +30,20 @@ def main() -> None:
     parser.add_argument("launcher", choices=LAUNCHERS)
     parser.add_argument("python", type=Path, help="the interpreter of an environment that has it")
     parser.add_argument("scenario", nargs="*", help=f"by default all of: {', '.join(SCENARIOS)}")
+    parser.add_argument("--seen", type=Path, default=SEEN, help="where the facts are kept")
     options = parser.parse_args()
     launcher = LAUNCHERS[options.launcher]
     # Not resolved: an environment's interpreter is a link.
     python = options.python.absolute()
-    path = SEEN / f"{launcher.name}.json"
+    path = options.seen / f"{launcher.name}.json"
     seen = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     asked = [str(python), "-c", VERSIONS, *launcher.packages]
     seen["versions"] = json.loads(subprocess.check_output(asked, text=True))
     for name in options.scenario or SCENARIOS:
         facts = SCENARIOS[name](launcher, python)
         seen[name] = facts
-        print(f"{launcher.name}: {name}: {json.dumps(facts)}", file=sys.stderr, flush=True)
-        SEEN.mkdir(exist_ok=True)
+        sys.stderr.write(f"{launcher.name}: {name}: {json.dumps(facts)}\n")
+        options.seen.mkdir(exist_ok=True)
         path.write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from endings import cancelled_elsewhere, launcher_is_killed, stopped_by, terminal_closes
 from launchers import Launcher
-from trial import Trial, trial
-
-Facts = dict[str, Any]
-Scenario = Callable[[Launcher, Path], Facts]
+from trial import Facts, Scenario, Trial, trial
 
 
 def _bad_job(how: str) -> Scenario:
@@ -31,57 +24,20 @@ def _bad_job(how: str) -> Scenario:
     return scenario
 
 
-def terminal_closes(launcher: Launcher, python: Path) -> Facts:
-    """The terminal of the launcher is closed while jobs run."""
-    with trial(python, launcher.base) as t:
-        setting = launcher.settings.get("detach", ())
-        _, master = t.in_terminal(t.command("+steps=4", *setting))
-        t.wait_for(lambda: len(t.count("step")) >= 2)
-        os.close(master)
-        t.wait_until_quiet()
-        return {"setting": setting, "ended": t.ended(), "of": 4, "left": len(t.processes())}
-
-
-def launcher_is_killed(launcher: Launcher, python: Path) -> Facts:
-    """The launcher is killed by SIGKILL while jobs run, and the sweep is then run again."""
-    with trial(python, launcher.base) as t:
-        process = t.start(t.command("+steps=4"))
-        t.wait_for(lambda: sum(t.count("step").values()) >= 2)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        began = {x for x, count in t.count("start").items() if count}
-        t.wait_until_quiet()
-        facts: Facts = {
-            "running_when_killed": len(began),
-            "of_these_ended": t.ended(),
-            "left": len(t.processes()),
-        }
-        again = launcher.settings.get("again", ())
-        code, _ = t.run(t.command("+steps=4", *again))
-        return {
-            **facts,
-            "again": again,
-            "again_exit_code": code,
-            "ended": t.ended(),
-            "ends": t.count("end"),
-            "starts": t.count("start"),
-        }
-
-
 def only_what_failed(launcher: Launcher, python: Path) -> Facts:
-    """A job has failed; the sweep is run again."""
+    """Let a job fail, and run the sweep again."""
     with trial(python, launcher.base) as t:
         again = launcher.settings.get("again", ())
         t.run(t.command("+bad=1", "+bad_starts=1"))
         code, _ = t.run(t.command("+bad=1", "+bad_starts=1", *again))
-        facts = {"again": again, "exit_code": code, "starts": t.count("start")}
+        facts: Facts = {"again": again, "exit_code": code, "starts": t.count("start")}
         where = [entry for entry in t.journal()[1] if entry["event"] == "end"]
         facts["directory_of_job_1"] = Path(where[-1]["directory"]).name if where else None
         return facts
 
 
 def alone_by_hand(launcher: Launcher, python: Path) -> Facts:
-    """Only the job that failed is started again, by writing its override."""
+    """Start only the job that failed again, by writing its override."""
     with trial(python, launcher.base) as t:
         t.run(t.command("+bad=1", "+bad_starts=1"))
         t.run(t.command("+bad=1", "+bad_starts=1", x="1"))
@@ -120,7 +76,7 @@ def _outputs(t: Trial) -> list[str]:
 
 
 def time_limit(launcher: Launcher, python: Path) -> Facts:
-    """A job hangs, and there is a limit."""
+    """Let a job hang, where there is a limit."""
     setting = launcher.settings.get("limit")
     if setting is None:
         return {"setting": None}
@@ -137,7 +93,7 @@ def time_limit(launcher: Launcher, python: Path) -> Facts:
 
 
 def many_failures(launcher: Launcher, python: Path) -> Facts:
-    """All of twelve jobs fail."""
+    """Let all of twelve jobs fail."""
     with trial(python, launcher.base, jobs=12) as t:
         setting = launcher.settings.get("fail_fast", ())
         code, _ = t.run(t.command("+bad=[0,1,2,3,4,5,6,7,8,9,10,11]", *setting))
@@ -145,7 +101,7 @@ def many_failures(launcher: Launcher, python: Path) -> Facts:
 
 
 def gpus(launcher: Launcher, python: Path) -> Facts:
-    """Six jobs, two GPUs, which need not be there."""
+    """Run six jobs on two GPUs, which need not be there."""
     with trial(python, launcher.base, jobs=6) as t:
         setting = launcher.settings.get("gpus", ())
         t.environment.pop("CUDA_VISIBLE_DEVICES", None)
@@ -169,64 +125,20 @@ def gpus(launcher: Launcher, python: Path) -> Facts:
 
 
 def looked_at(launcher: Launcher, python: Path) -> Facts:
-    """Two jobs run; another shell asks, and the processes are counted."""
+    """Ask from another shell while two jobs run, and count the processes."""
     with trial(python, launcher.base) as t:
         process = t.start(t.command("+steps=20"))
         t.wait_for(lambda: len(t.count("step")) >= 2)
         facts: Facts = {"processes": len(t.processes()), "megabytes": t.megabytes()}
         command = launcher.commands.get("status")
         if command:
-            facts |= {"command": command, **_said(t, command)}
+            facts |= {"command": command, **t.said(command)}
         process.send_signal(signal.SIGTERM)
         return facts
 
 
-def _said(t: Trial, command: tuple[str, ...]) -> Facts:
-    words = [str(t.sweep) if word == "SWEEP" else word for word in command]
-    done = subprocess.run(
-        words, env=t.environment, capture_output=True, text=True, timeout=60, cwd=t.directory
-    )
-    return {"code": done.returncode, "said": t.told(done.stdout + done.stderr).strip()[-1500:]}
-
-
-def _stopped_by(number: signal.Signals, *, group: bool) -> Scenario:
-    def scenario(launcher: Launcher, python: Path) -> Facts:
-        with trial(python, launcher.base) as t:
-            process = t.start(t.command("+steps=20"))
-            t.wait_for(lambda: len(t.count("step")) >= 2)
-            # Ctrl-C goes to all that the terminal has in the foreground.
-            (os.killpg if group else os.kill)(process.pid, number)
-            began = time.monotonic()
-            t.wait_for(lambda: process.poll() is not None, 20)
-            took = round(time.monotonic() - began, 1)
-            time.sleep(2)
-            before = sum(t.count("step").values())
-            time.sleep(2)
-            return {
-                "exit_code": process.poll(),
-                "seconds": took,
-                "processes_left": len(t.processes()),
-                "jobs_go_on": sum(t.count("step").values()) > before,
-            }
-
-    return scenario
-
-
-def cancelled_elsewhere(launcher: Launcher, python: Path) -> Facts:
-    """The launcher's own command to end a sweep, from another shell."""
-    command = launcher.commands.get("cancel")
-    if not command:
-        return {"command": None}
-    with trial(python, launcher.base) as t:
-        t.start(t.command("+steps=40"))
-        t.wait_for(lambda: len(t.count("step")) >= 2)
-        facts = _said(t, command)
-        time.sleep(1)
-        return {"command": command, **facts, "processes_left": len(t.processes())}
-
-
 def dry_run(launcher: Launcher, python: Path) -> Facts:
-    """The plan, and nothing run."""
+    """Ask for the plan, and for nothing to be run."""
     setting = launcher.settings.get("dry_run")
     if setting is None:
         return {"setting": None}
@@ -242,7 +154,7 @@ def dry_run(launcher: Launcher, python: Path) -> Facts:
 
 
 def settings(launcher: Launcher, python: Path) -> Facts:
-    """The names of all its settings: what is not among them cannot be asked for."""
+    """List all its settings: what is not among them cannot be asked for."""
     with trial(python, launcher.base) as t:
         words = [word for word in t.command(x="0") if word != "-m"]
         t.run([*words, "--cfg", "hydra", "-p", "hydra.launcher"])
@@ -253,7 +165,9 @@ SCENARIOS: dict[str, Scenario] = {
     "a job raises": _bad_job("raise"),
     "a job calls sys.exit(3)": _bad_job("exit"),
     "a job is killed": _bad_job("kill"),
-    "the terminal closes": terminal_closes,
+    "a job returns a lock": _bad_job("'return a lock'"),
+    "the terminal closes": terminal_closes(nohup=False),
+    "the terminal closes, nohup": terminal_closes(nohup=True),
     "the launcher is killed": launcher_is_killed,
     "only what failed": only_what_failed,
     "alone by hand": alone_by_hand,
@@ -263,8 +177,8 @@ SCENARIOS: dict[str, Scenario] = {
     "many failures": many_failures,
     "gpus": gpus,
     "looked at": looked_at,
-    "Ctrl-C": _stopped_by(signal.SIGINT, group=True),
-    "SIGTERM": _stopped_by(signal.SIGTERM, group=False),
+    "Ctrl-C": stopped_by(signal.SIGINT, group=True),
+    "SIGTERM": stopped_by(signal.SIGTERM, group=False),
     "cancelled elsewhere": cancelled_elsewhere,
     "dry run": dry_run,
     "settings": settings,

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import pty
+import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -16,6 +18,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from launchers import Launcher
+
+Facts = dict[str, Any]
+Scenario = Callable[[Launcher, Path], Facts]
 
 APP = Path(__file__).with_name("app.py")
 MARK = "LAUNCHER_TRIAL"
@@ -49,6 +56,9 @@ class Trial:
             MARK: self._mark,
             "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Ray's server and its commands want the same one; this one is nobody else's.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_DEDUP_LOGS": "0",
         }
 
@@ -79,7 +89,7 @@ class Trial:
                 cwd=self.directory,
                 env=self.environment,
                 start_new_session=True,
-                preexec_fn=_hear_signals,
+                preexec_fn=_hear_signals,  # noqa: PLW1509 - there are no threads
             )
 
     def run(self, command: list[str]) -> tuple[int | None, float]:
@@ -99,7 +109,7 @@ class Trial:
             _hear_signals()
             os.chdir(self.directory)
             line = f"{shlex.join(command)}; sleep 1000"
-            os.execvpe("bash", ["bash", "-c", line], self.environment)
+            os.execvpe("bash", ["bash", "-c", line], self.environment)  # noqa: S606, S607 - a terminal's
         os.set_blocking(master, False)
         return pid, master
 
@@ -109,10 +119,25 @@ class Trial:
         return self.told(path.read_bytes().decode(errors="replace") if path.exists() else "")
 
     def told(self, text: str) -> str:
-        """Return a text without the directories of the machine it was printed on."""
+        """Return a text without the directories, and the name, of the machine."""
         for path in (self.directory, self._python.parents[1], APP.parents[2]):
             text = text.replace(str(path), "…")
-        return text
+        return re.sub(rf"\bon {re.escape(os.uname().nodename)}\b", "on host", text)
+
+    def said(self, command: tuple[str, ...]) -> Facts:
+        """Run a command of the launcher's own, and return its exit code and what it said."""
+        words = [str(self.sweep) if word == "SWEEP" else word for word in command]
+        done = subprocess.run(
+            words,
+            check=False,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=self.directory,
+        )
+        said = self.told(done.stdout + done.stderr).strip()[-1500:]
+        return {"code": done.returncode, "said": said}
 
     def journal(self) -> dict[int, list[dict[str, Any]]]:
         """Return what each job wrote down, by its x."""

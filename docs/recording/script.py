@@ -16,6 +16,9 @@ A block of ```` ```LANGUAGE FILE ```` is a file that is written before anything 
     The last command of the next block exits with this code; any other exits with 0.
 ``picture FILE when REGEX``
     Of the next command's screen, when its text matches; the last such moment is drawn.
+``readme NAME``
+    The next block is also put in the README, between the marks ``<!-- NAME: begin -->`` and
+    ``<!-- NAME: end -->``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PART = re.compile(
-    r"<!-- (?P<word>wait|run|let|close|exits|picture) (?P<rest>.+?) -->\n"
+    r"<!-- (?P<word>wait|run|let|close|exits|picture|readme) (?P<rest>.+?) -->\n"
     r"|```(?P<kind>\w+) (?P<name>\S+)\n(?P<body>.*?)```\n",
     re.DOTALL,
 )

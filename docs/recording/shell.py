@@ -46,7 +46,8 @@ class Shell:
             os.chdir(directory)
             # Without line editing bash writes nothing but prompts and what commands print.
             words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
-            os.execvpe("bash", words, {**environment, "PS1": PROMPT, "TERM": "xterm"})
+            variables = {**environment, "PS1": PROMPT, "TERM": "xterm"}
+            os.execvpe("bash", words, variables)  # noqa: S606, S607 - the machine's own
         size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
         self._wait_for_prompt(0, "the start of bash", lambda lines: None)
@@ -78,9 +79,7 @@ class Shell:
                 os.kill(self._pid, signal.SIGKILL)
             time.sleep(0.05)
 
-    def _wait_for_prompt(
-        self, seen: int, command: str, see: Callable[[list[str]], None]
-    ) -> None:
+    def _wait_for_prompt(self, seen: int, command: str, see: Callable[[list[str]], None]) -> None:
         deadline = time.monotonic() + LONGEST_S
         while len(self._screen.titles) == seen or self._screen.lines[-1] != "$ ":
             if time.monotonic() > deadline:

@@ -78,8 +78,11 @@ class Before:
         try:
             if old is None:
                 before = _written(job.directory)
-            elif old.values == recipe.values and _base_yaml(old.base) == _base_yaml(recipe.base):
-                return []
+            elif old.values == recipe.values:
+                changes = _base_changes(old.base, recipe.base)
+                if not any(_touches(value, key) for value in recipe.values for key in changes):
+                    return list(changes.values())
+                before = _yaml(old.compose())
             else:
                 before = _yaml(old.compose())
         except Exception as error:  # the classes of the user's schema may be others by now
@@ -87,8 +90,7 @@ class Before:
             before = _written(job.directory)
         if before is None:
             return []  # it was never started, and what it was to run could not be kept
-        now = _yaml(recipe.compose())
-        return [] if before == now else list(_changes(before, now))
+        return list(_changes(before, _yaml(recipe.compose())).values())
 
     def _recipe(self, num: int) -> Recipe | None:
         first = payload.first_of(self._sweep, num)
@@ -114,9 +116,17 @@ def _recipes(sweep: Sweep, first: int) -> Mapping[int, Recipe]:
 
 
 @functools.lru_cache(maxsize=64)
-def _base_yaml(base: bytes) -> str:
-    config: DictConfig = pickle.loads(base)
-    return _yaml(config)
+def _base_changes(before: bytes, now: bytes) -> Mapping[str, str]:
+    """Return what has changed between two pickled configs, which many jobs share."""
+    return _changes(_yaml(pickle.loads(before)), _yaml(pickle.loads(now)))
+
+
+def _touches(override: str, key: str) -> bool:
+    """Tell whether a value override may change what is said of a key."""
+    if not key:
+        return True
+    name = override.partition("=")[0].lstrip("+~").partition("@")[0]
+    return f"{key}.".startswith((f"{name}.", f"{name}[")) or name.startswith((f"{key}.", f"{key}["))
 
 
 def _yaml(config: DictConfig) -> str:
@@ -143,22 +153,25 @@ def _overrides(old: Job, new: Job) -> str:
     return f"its overrides are in another order: {old.describe()}, now {new.describe()}"
 
 
-def _changes(before: str, now: str) -> Iterator[str]:
-    """Yield what has changed between two configs in YAML, a line a key."""
+def _changes(before: str, now: str) -> dict[str, str]:
+    """Return what has changed between two configs in YAML, a line a key."""
+    if before == now:
+        return {}
     try:
         old, new = (dict(_leaves("", _container(text))) for text in (before, now))
     except Exception as error:  # objects that YAML can write, and not make again
         log.debug("configs cannot be compared key by key: %s", error)
-        yield "it has changed, and cannot be read key by key"
-        return
+        return {"": "it has changed, and cannot be read key by key"}
+    lines = {}
     for key in {**old, **new}:
         if key not in new:
-            yield f"{key} is gone; it was {_shown(key, old[key])}"
+            lines[key] = f"{key} is gone; it was {_shown(key, old[key])}"
         elif key not in old:
-            yield f"{key} is new: {_shown(key, new[key])}"
+            lines[key] = f"{key} is new: {_shown(key, new[key])}"
         elif old[key] != new[key] or type(old[key]) is not type(new[key]):
             was, is_ = _shown(key, old[key]), _shown(key, new[key])
-            yield f"{key} was {was}, now {is_}" if was != is_ else f"{key} has changed"
+            lines[key] = f"{key} was {was}, now {is_}" if was != is_ else f"{key} has changed"
+    return lines
 
 
 def _container(text: str) -> Any:

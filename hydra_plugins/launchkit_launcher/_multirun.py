@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.launchkit_launcher._compose import with_recipes
+from hydra_plugins.launchkit_launcher._directory import SweepDirectory
 from hydra_plugins.launchkit_launcher._failures import Failures
 from hydra_plugins.launchkit_launcher._jobs import JobMaker, for_all
 from hydra_plugins.launchkit_launcher._options import Options
 from hydra_plugins.launchkit_launcher._recipe import Recipe
-from hydra_plugins.launchkit_launcher._resume import take_up
 from hydra_plugins.launchkit_launcher._returns import (
     HandedOver,
     LaunchkitJobReturn,
@@ -31,7 +28,6 @@ from hydra_plugins.launchkit_launcher._returns import (
 from hydra_plugins.launchkit_launcher._task import HydraTask
 from launchkit import runner
 from launchkit.detach import detach, handed_over
-from launchkit.driver import refuse_driven
 from launchkit.dry_run import describe
 from launchkit.handle import JobHandle
 from launchkit.job import Job
@@ -40,7 +36,7 @@ from launchkit.payload import PayloadError
 from launchkit.progress import Progress
 from launchkit.runner import Work
 from launchkit.standing import standing
-from launchkit.sweep import Sweep, SweepError, make_way
+from launchkit.sweep import SweepError
 
 
 class Multirun:
@@ -69,22 +65,17 @@ class Multirun:
         task_function: TaskFunction,
         config: DictConfig,
     ) -> None:
-        self._directory = Path(str(config.hydra.sweep.dir))
-        self._begun: Sweep | None = None
-        self._sweep: Sweep | None = None
         with _refusing(ValueError, SweepError):
             self._options = Options.of(for_all(settings, config))
             self._mode = registry.create(mode, self._options.mode_settings)
             self._refuse_to_leave(config)
-            if self._options.resume:
-                self._begun = _open(self._directory)
-            else:
-                make_way(self._directory, self._options.existing, dry_run=self._options.dry_run)
+            directory = Path(str(config.hydra.sweep.dir))
+            self._directory = SweepDirectory(directory, self._options, self._mode)
         self._context = hydra_context
         self._context.config_loader = self._loader = with_recipes(hydra_context.config_loader)
         self._task_function = task_function
         self._config = config
-        self._jobs = JobMaker(config, self._directory)
+        self._jobs = JobMaker(config, directory)
         self._collected: list[Job] = []
         self._recipes: dict[int, Recipe] = {}
         self._pinned: set[int] = set()
@@ -107,9 +98,12 @@ class Multirun:
             ]
             if self._options.dry_run or self._options.detach:
                 return self._leave(jobs, task)
-            work = self._work(jobs, task)
+            work = self._directory.work(jobs, task, self._size)
             try:
                 outcomes = runner.run(work, self._mode, Progress(), self._failures.policy)
+            except PayloadError:
+                self._directory.withdraw(jobs)
+                raise
             except runner.Interrupted:
                 raise SystemExit(130) from None
         self._configure_log()
@@ -141,63 +135,26 @@ class Multirun:
         everything = HydraTask(self._task_function, self._context, self._recipes)
         everything.pinned = self._pinned
         if len(self._collected) < (self._size or 0):
-            sweep = self._begun or self._unwritten()
+            sweep = self._directory.sweep
             return [HandedOver(JobHandle(sweep, job), everything) for job in jobs]
-        work = self._work(self._collected, everything)
+        work = self._directory.work(self._collected, everything, self._size)
         if self._options.dry_run:
-            print(describe(work, self._mode, self._options.policy))  # noqa: T201 - as asked
+            plan = describe(work, self._mode, self._options.policy, self._directory.aside)
+            print(plan)  # noqa: T201 - as asked
         else:
-            left = work.left(standing(work.sweep) if work.resumed else {})
+            self._hand_over(work)
+        nums = {job.num for job in jobs}
+        last = (job for job in work.jobs if job.num in nums)
+        return [HandedOver(JobHandle(work.sweep, job), everything) for job in last]
+
+    def _hand_over(self, work: Work) -> None:
+        left = work.left(standing(work.sweep) if work.resumed else {})
+        try:
             pid = detach(work, self._mode, self._options.policy)
-            Progress().say(handed_over(work.sweep, len(left), pid))
-        last = {job.num for job in jobs}
-        return [
-            HandedOver(JobHandle(work.sweep, job), everything)
-            for job in work.jobs
-            if job.num in last
-        ]
-
-    def _work(self, jobs: Sequence[Job], task: HydraTask) -> Work:
-        """Make or take up the sweep, and return what is to be run of it."""
-        if self._begun is not None:
-            return self._taken_up(self._sweep or self._begun, jobs, task)
-        if self._sweep is None:
-            self._sweep = self._unwritten() if self._options.dry_run else self._made()
-        return Work(self._sweep, jobs, task)
-
-    def _made(self) -> Sweep:
-        return Sweep.create(
-            self._directory,
-            mode=self._mode.name,
-            settings=self._options.mode_settings,
-            command=sys.argv,
-            policy=self._options.saved_policy,
-            size=self._size,
-        )
-
-    def _taken_up(self, sweep: Sweep, jobs: Sequence[Job], task: HydraTask) -> Work:
-        refuse_driven(sweep)
-        taken = take_up(sweep, jobs, task, self._size, force=self._options.force)
-        if self._sweep is None and not self._options.dry_run:
-            sweep = sweep.reconfigured(
-                mode=self._mode.name,
-                settings=self._options.mode_settings,
-                policy=self._options.saved_policy,
-                size=self._size,
-            )
-        self._sweep = sweep
-        return Work(sweep, taken.jobs, task, resumed=True, changed=taken.changed)
-
-    def _unwritten(self) -> Sweep:
-        """Return the sweep that would be made."""
-        return Sweep(
-            directory=Path(os.path.abspath(self._directory)),  # noqa: PTH100
-            id="(dry run)",
-            mode=self._mode.name,
-            settings={},
-            command=tuple(sys.argv),
-            created=time.time(),
-        )
+        except PayloadError:
+            self._directory.withdraw(work.jobs)
+            raise
+        Progress().say(handed_over(work.sweep, len(left), pid))
 
     @functools.cached_property
     def _failures(self) -> Failures:
@@ -220,17 +177,6 @@ class Multirun:
 
 def _is_basic(config: DictConfig) -> bool:
     return str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}")
-
-
-def _open(directory: Path) -> Sweep:
-    """Open the sweep to be resumed."""
-    try:
-        return Sweep.open(directory)
-    except SweepError as error:
-        raise SweepError(
-            f"{error}; hydra.launcher.resume=true wants the directory of the sweep to resume in "
-            "hydra.sweep.dir"
-        ) from error
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ class SweepConf:
     """Take up the sweep in ``hydra.sweep.dir``: run what has not completed of it."""
 
     force: bool = False
-    """With ``resume``: run also where a job's config, or the list of jobs, is another."""
+    """With ``resume``: run jobs that are not what they were as they are now, completed ones too."""
 
     max_retries: int = 0
     """How many more attempts a job gets that ends in one of the states of ``retry_on``."""

@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
         _end_what_is_left(sweep, wanted)
     else:
         requests.ask_to_cancel(sweep, tuple(options.num) or None)
-        print(f"asked {last.describe()} to end {len(_unended(attempts, wanted))} jobs", flush=True)
+        count = len(_unended(attempts, wanted))
+        print(f"asked {last.describe()} to end {count} job{'s' * (count != 1)}", flush=True)
         deadline = time.monotonic() + options.timeout
         while _unended(attempts, wanted) and time.monotonic() < deadline:
             time.sleep(LOOK_S)

@@ -46,7 +46,7 @@ class HereMode(Mode):
             # The signal may have come before the job could begin.
             return {job.num: settle(job, read(job.directory), worker.CANCELLED_CODE, Stop())}
         if self._stopped:
-            job, stop = self._stopped.pop()
+            job, stop = self._stopped.pop(0)
             return {job.num: settle(job, read(job.directory), 0, stop)}
         if not self._queue:
             with interrupts.felt():
@@ -78,11 +78,17 @@ class HereMode(Mode):
 def _tagged(sweep: Sweep, job: Job) -> Iterator[None]:
     """Let what a job starts be known as the sweep's, should this process be killed."""
     before = dict(os.environ)
-    os.environ.update(LAUNCHKIT_SWEEP=sweep.id, LAUNCHKIT_JOB=str(job.num))
+    tags = {
+        "LAUNCHKIT_SWEEP": sweep.id,
+        "LAUNCHKIT_TAG": sweep.tag,
+        "LAUNCHKIT_JOB": str(job.num),
+    }
+    os.environ.update(tags)
     try:
-        yield
+        with processes.marked("LAUNCHKIT_TAG", tags["LAUNCHKIT_TAG"]):
+            yield
     finally:
-        for name in ("LAUNCHKIT_SWEEP", "LAUNCHKIT_JOB"):
+        for name in tags:
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]

@@ -71,9 +71,7 @@ class LocalMode(Mode):
             )
         if gpus is None and gpus_per_job:
             gpus = "auto"
-        self._places = Places(
-            n_jobs, _checked_gpus(gpus), jobs_per_gpu, gpus_per_job, cpus_per_job
-        )
+        self._places = Places(n_jobs, _checked_gpus(gpus), jobs_per_gpu, gpus_per_job, cpus_per_job)
         self._start_method = start_method
         self._forks = True
         self._sweep: Sweep | None = None
@@ -105,7 +103,7 @@ class LocalMode(Mode):
         """Keep the places full until a job ends."""
         attempts = {}
         while self._stopped:
-            job = self._stopped.pop()
+            job = self._stopped.pop(0)
             attempts[job.num] = settle(job, read(job.directory), 0, self._stops.pop(job.num))
         if not attempts:
             self._beat()
@@ -132,6 +130,7 @@ class LocalMode(Mode):
         variables = {
             **place.environment(),
             "LAUNCHKIT_SWEEP": self._sweep.id,
+            "LAUNCHKIT_TAG": self._sweep.tag,
             "LAUNCHKIT_JOB": str(job.num),
         }
         if not self._forks:
@@ -142,7 +141,8 @@ class LocalMode(Mode):
         def run() -> int:
             os.environ.update(variables)
             place.apply()
-            return worker.run_apart(job, lambda: task)
+            with processes.marked("LAUNCHKIT_TAG", variables["LAUNCHKIT_TAG"]):
+                return worker.run_apart(job, lambda: task)
 
         return processes.fork(run)
 
@@ -180,7 +180,9 @@ def _checked_gpus(gpus: str | Sequence[int | str] | None) -> tuple[str, ...] | N
         return None
     if gpus == "auto":
         return placement.find_gpus()
-    if isinstance(gpus, str) or any(isinstance(gpu, bool) for gpu in gpus):
+    # A number alone could be one GPU, or so many.
+    alone = isinstance(gpus, str) or not isinstance(gpus, Sequence)
+    if alone or any(isinstance(gpu, bool) for gpu in gpus):
         raise ValueError(f"gpus is {gpus!r}; it must be a list such as [0,1], auto, or null")
     names = tuple(str(gpu) for gpu in gpus)
     if len(set(names)) < len(names):

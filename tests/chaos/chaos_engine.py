@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chaos_acts import ACTS, Act
 from chaos_jobs import Train
+from chaos_steps import WHO, die_before_change
 
 from launchkit import detach, runner
 from launchkit.job import Job
@@ -30,9 +31,13 @@ def main() -> int:
     parser.add_argument("--detach", action="store_true")
     parser.add_argument("--act", choices=ACTS)
     parser.add_argument("--barrier", type=Path)
+    parser.add_argument("--dies", choices=WHO)
+    parser.add_argument("--change", type=int)
     options = parser.parse_args()
     while options.barrier is not None and not options.barrier.exists():
         pass
+    if options.dies:
+        die_before_change(options.dies, options.change, options.ledger)
     resumed = (options.directory / ".launchkit" / "sweep.json").exists()
     settings = {"n_jobs": 2, "start_method": options.method}
     policy = {"max_retries": options.retries, "retry_delay_s": 0.0}

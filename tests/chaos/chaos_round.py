@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,20 +14,24 @@ from pathlib import Path
 
 import chaos_ledger
 import chaos_verdict
+from chaos_commands import HERE, JOBS, ROOT, STEPS, Commands
+from chaos_kill import kill
+from chaos_steps import WHO, deaths
 from chaos_watch import Watch
 
 from launchkit import driver, process_table
 from launchkit.job import JobState
 from launchkit.sweep import Sweep
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-
-FAULTS = ("launcher", "worker", "child", "supervisor", "warden", "all")
+FAULTS = ("launcher", "worker", "child", "supervisor", "warden", "step", "all")
+"""What is killed: the last but one is the launcher, or a fork of it, before a certain change of
+what is on the disk; the last is any of the others.
+"""
 METHODS = ("fork", "spawn")
 DOORS = ("engine", "hydra")
 
-JOBS, STEPS, PAUSE_S = 4, 6, 0.03
+CHANGES = {"driver": 36, "forks": 56}
+"""How many changes of what is on the disk they make, about."""
 PATIENCE_S = 60.0
 USUAL_S = {"engine": {"fork": 1.0, "spawn": 1.5}, "hydra": {"fork": 2.0, "spawn": 4.0}}
 """How long a sweep takes that nobody disturbs, about."""
@@ -81,10 +84,11 @@ class Round:
         self._fault, self._method, self._door, self._most = fault, method, door, most
         self._chance = random.Random(seed)
         self._path = os.pathsep.join([*([before] if before else []), str(ROOT), str(HERE)])
-        self._retries = self._chance.choice([0, 2])
+        retries = self._chance.choice([0, 2])
+        self._commands = Commands(self._sweep, self._ledger, method, retries)
         self._launcher: subprocess.Popen[bytes] | None = None
         self._detached = False
-        self._half_detached = False
+        self._half_detached = self._steps = False
         self._report = Report()
 
     def play(self) -> Report:
@@ -99,6 +103,7 @@ class Round:
                 self._disturb()
                 self._see_it_ended()
         self._report.looks, self._report.statuses = watch.looks, watch.statuses
+        self._report.kills["step"] = deaths(self._ledger)
         self._report.lost += watch.wrong
         if not self._report.lost:
             self._report.lost += chaos_verdict.lost(self._sweep, self._ledger, JOBS, STEPS)
@@ -124,38 +129,18 @@ class Round:
             )
 
     def _command(self) -> list[str]:
-        if self._can_be_resumed() and self._chance.random() < 0.6:
-            detach = ["--detach"] if self._detached else []
-            return [sys.executable, "-m", "launchkit.cli", "resume", str(self._sweep), *detach]
-        return self._engine() if self._door == "engine" else self._hydra()
-
-    def _engine(self) -> list[str]:
-        options = [f"--method={self._method}", f"--retries={self._retries}", f"--jobs={JOBS}"]
-        options += [f"--steps={STEPS}", f"--pause={PAUSE_S}"]
-        options += ["--detach"] if self._detached else []
-        program = str(HERE / "chaos_engine.py")
-        return [sys.executable, program, str(self._sweep), str(self._ledger), *options]
-
-    def _hydra(self) -> list[str]:
-        begun = (self._sweep / ".launchkit" / "sweep.json").exists()
-        return [
-            sys.executable,
-            str(HERE / "chaos_hydra.py"),
-            "-m",
-            "+x=" + ",".join(map(str, range(JOBS))),
-            f"+ledger={self._ledger}",
-            f"+steps={STEPS}",
-            f"+pause={PAUSE_S}",
-            "hydra/launcher=launchkit_local",
-            "hydra/callbacks=launchkit",
-            f"hydra.sweep.dir={self._sweep}",
-            "hydra.launcher.n_jobs=2",
-            f"hydra.launcher.start_method={self._method}",
-            f"hydra.launcher.max_retries={self._retries}",
-            "hydra.launcher.retry_delay_s=0",
-            f"hydra.launcher.detach={str(self._detached).lower()}",
-            f"hydra.launcher.resume={str(begun).lower()}",
-        ]
+        self._steps = self._fault == "step" or (
+            self._fault == "all" and self._door == "engine" and self._chance.random() < 0.2
+        )
+        if not self._steps and self._can_be_resumed() and self._chance.random() < 0.6:
+            return self._commands.resume(self._detached)
+        if self._steps and self._report.launches <= self._most:
+            who = self._chance.choice(WHO)
+            dies = [f"--dies={who}", f"--change={self._chance.randrange(1, CHANGES[who])}"]
+            return [*self._commands.engine(self._detached), *dies]
+        if self._steps or self._door == "engine":
+            return self._commands.engine(self._detached)
+        return self._commands.hydra(self._detached)
 
     def _can_be_resumed(self) -> bool:
         """Tell whether the sweep has come so far that it holds all it needs."""
@@ -173,9 +158,15 @@ class Round:
                 self._sleep(self._chance.uniform(0.0, usual))
             fault = self._fault
             if fault == "all":
-                fault = self._chance.choice(FAULTS[:-1])
+                fault = self._chance.choice(FAULTS[:-2])
             killed = getattr(self, f"_kill_{fault}")()
             self._report.kills[fault] += killed
+
+    def _kill_step(self) -> bool:
+        """It is killed by itself."""
+        assert self._launcher is not None
+        self._wait(lambda: not self._is_going_on())
+        return False
 
     def _kill_launcher(self) -> bool:
         assert self._launcher is not None
@@ -287,23 +278,3 @@ class Round:
         for num in range(JOBS):
             for process in chaos_ledger.processes(self._ledger, num, "child"):
                 kill(process)
-
-
-def kill(process: str) -> bool:
-    """Kill the process of an identity, and no other that has its id by now."""
-    pid = process_table.here(process)
-    if pid is None:
-        return False
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        if not process_table.is_alive(process):
-            return False
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(fd)
-    return True

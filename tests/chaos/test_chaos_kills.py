@@ -9,7 +9,7 @@ import pytest
 from chaos_round import FAULTS, METHODS, Round
 
 ROUNDS = 1
-MOST_KILLS = 4
+MOST_KILLS = 3
 DOORS = {"fork": ("engine", "hydra"), "spawn": ("hydra", "engine")}
 
 

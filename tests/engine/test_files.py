@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -166,3 +167,35 @@ def test_text_that_utf_8_lacks_is_written_as_its_escape(tmp_path):
     assert json.loads((tmp_path / "file.json").read_text("utf-8")) == {"name": "caf\udce9 ü"}
     files.append_line(tmp_path / "lines", json.dumps("\udc80", ensure_ascii=False))
     assert list(files.read_json_lines(tmp_path / "lines")) == ["\udc80"]
+
+
+def test_a_new_file_is_made_by_one_of_the_threads_of_one_process(tmp_path):
+    # Another machine may have a process of the same id as well.
+    def make(path, num):
+        barrier.wait()
+        made.extend([num] if files.write_new(path, str(num)) else [])
+
+    barrier, made = threading.Barrier(4), []
+    for round_ in range(30):
+        path = tmp_path / str(round_)
+        threads = [threading.Thread(target=make, args=(path, num)) for num in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [int(path.read_text())] == made
+        made.clear()
+    assert len(list(tmp_path.iterdir())) == 30
+
+
+def test_a_link_that_was_made_though_its_answer_got_lost_counts(tmp_path, monkeypatch):
+    link = os.link
+
+    def lost(*names):
+        link(*names)
+        link(*names)
+
+    monkeypatch.setattr(os, "link", lost)
+    assert files.write_new(tmp_path / "file", "first")
+    assert not files.write_new(tmp_path / "file", "second")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]

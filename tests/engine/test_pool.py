@@ -7,103 +7,41 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from engine_helpers import PATIENCE_S, is_alive, wait_until
+from pool_helpers import (
+    block,
+    family,
+    numbered,
+    start_family,
+    stop,
+    wait_for_all,
+    wait_for_text,
+)
 
 from launchkit import processes
-from launchkit.job import Job
+from launchkit.interrupts import Interrupts
 from launchkit.placement import Places
 from launchkit.pool import Ended, Pool
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
 
 
-class Gates:
-    """A job waits at its gate until the test lets it through with an exit code."""
-
-    def __init__(self, count):
-        self._pipes = [os.pipe() for _ in range(count)]
-
-    def pass_through(self, num):
-        return os.read(self._pipes[num][0], 1)[0]
-
-    def open(self, num, code=0):
-        os.write(self._pipes[num][1], bytes([code]))
-
-    def close(self):
-        for ends in self._pipes:
-            for end in ends:
-                os.close(end)
-
-
-@pytest.fixture
-def gates():
-    gates = Gates(8)
-    yield gates
-    gates.close()
-
-
-@pytest.fixture
-def make_pool():
-    """Make a pool whose jobs are forks that run a function of their number."""
-    pools = []
-
-    def make(slots, run):
-        pool = Pool(Places(slots), lambda job, place: processes.fork(lambda: run(job.num)))
-        pools.append(pool)
-        return pool
-
-    yield make
-    for pool in pools:
-        pool.remove(pool.queued)
-        stop(pool, pool.running, 0.0)
-
-
-def numbered(nums):
-    return [Job(num, (), Path("unused")) for num in nums]
-
-
-def stop(pool, nums, grace):
-    """Stop jobs, and return how each has ended."""
-    pool.stop(nums, grace)
-    ended = []
-    while set(nums) & set(pool.running):
-        ended += pool.wait(PATIENCE_S)
-    return ended
-
-
-def wait_for_all(pool):
-    ended = []
-    while pool.running or pool.queued:
-        ended += pool.wait(PATIENCE_S)
-    return {end.num: end.code for end in ended}
-
-
-def wait_for_text(path):
-    def text():
-        return path.read_text() if path.exists() and path.read_text().endswith("\n") else ""
-
-    return wait_until(text, str(path)).strip()
-
-
-def block(path):
-    """Say that the job is there, and stay."""
-    Path(path).write_text(f"{os.getpid()}\n")
-    while True:
-        signal.pause()
-
-
 def test_there_are_never_more_processes_than_slots(make_pool, gates):
     pool = make_pool(2, gates.pass_through)
     pool.add(numbered(range(6)))
     assert pool.wait(0.0) == []
+    before = (0, 1)
     for released, running in [(1, (0, 2)), (0, (2, 3)), (2, (3, 4)), (3, (4, 5)), (5, (4,))]:
         assert len(pool.running) == 2
         gates.open(released)
         assert pool.wait(PATIENCE_S) == [Ended(released, 0)]
+        # The next ones start when they are waited for, should they still be wanted.
+        assert pool.running == tuple(num for num in before if num != released)
+        assert pool.wait(0.0) == []
         assert pool.running == running
+        before = running
     gates.open(4)
     assert pool.wait(PATIENCE_S) == [Ended(4, 0)]
     assert (pool.running, pool.queued) == ((), ())
@@ -160,22 +98,6 @@ def test_a_job_that_waits_can_be_forgotten(make_pool, gates):
     gates.open(0)
     gates.open(2)
     assert wait_for_all(pool) == {0: 0, 2: 0}
-
-
-def start_family(path):
-    """Start a grandchild, and one in a process group of its own, each with its pid in a file."""
-    for name in ("child", "own_group"):
-        if os.fork() == 0:
-            if name == "own_group":
-                os.setpgid(0, 0)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            block(path / name)
-    for name in ("child", "own_group"):
-        wait_for_text(path / name)
-
-
-def family(path):
-    return [int(wait_for_text(path / name)) for name in ("child", "own_group")]
 
 
 def test_with_a_job_ends_all_that_it_started(make_pool, tmp_path):
@@ -252,22 +174,18 @@ def test_a_job_that_has_just_been_started_hears_the_request(make_pool):
 
 
 def test_an_interrupt_while_a_job_starts_leaves_it_known():
-    # Ctrl-C is ignored where a shell runs the tests in its background.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def start(job, place):
         os.kill(os.getpid(), signal.SIGINT)
         return processes.fork(lambda: signal.pause())
 
     pool = Pool(Places(1), start)
     pool.add(numbered([0]))
-    try:
+    with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
-            pool.wait(0.0)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert pool.running == (0,)
-    assert stop(pool, [0], 5.0) == [Ended(0, -signal.SIGTERM)]
+            pool.wait(PATIENCE_S)
+        assert interrupts.count == 1
+        assert pool.running == (0,)
+        assert stop(pool, [0], 5.0) == [Ended(0, -signal.SIGTERM)]
 
 
 def test_nothing_else_is_ended(make_pool, tmp_path):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 import time
+from dataclasses import replace
 
 import pytest
 
 from launchkit import job as jobs
 from launchkit._version import __version__
-from launchkit.job import Job, JobState
+from launchkit.job import Job, JobState, Needs
 from launchkit.sweep import Sweep, SweepError, make_way
 
 
@@ -37,8 +40,10 @@ def test_the_files_of_a_sweep_are_as_documented(sweep):
         "launchkit_version": __version__,
         "mode": "local",
         "settings": {"n_jobs": 2},
+        "policy": {},
         "command": ["train.py", "-m", "lr=1,2"],
         "created": pytest.approx(time.time(), abs=60),
+        "size": None,
     }
     lines = [json.loads(line) for line in (sweep.own / "jobs.jsonl").read_text().splitlines()]
     assert lines == [
@@ -66,6 +71,86 @@ def test_keys_of_a_later_version_are_left_out(sweep):
     path = sweep.own / "jobs.jsonl"
     path.write_text(json.dumps({**json.loads(path.read_text()), "queue": "gpu"}) + "\n")
     assert Sweep.open(sweep.directory).jobs == sweep.jobs
+
+
+def test_what_a_job_needs_is_kept_where_it_needs_anything(sweep):
+    needy = replace(job(sweep, 1), needs=Needs(gpus=2, timeout_min=1.5))
+    sweep.add([job(sweep, 0), needy])
+    lines = [json.loads(line) for line in (sweep.own / "jobs.jsonl").read_text().splitlines()]
+    assert "needs" not in lines[0]
+    assert lines[1]["needs"] == {"gpus": 2, "timeout_min": 1.5}
+    assert Sweep.open(sweep.directory).jobs == (job(sweep, 0), needy)
+
+
+def test_jobs_of_a_resumed_sweep_are_changed_in_place_and_added(sweep):
+    sweep.add([job(sweep, 0), job(sweep, 1), job(sweep, 2)])
+    size = (sweep.own / "jobs.jsonl").stat().st_size
+    sweep.put([job(sweep, 1), job(sweep, 0)])
+    assert (sweep.own / "jobs.jsonl").stat().st_size == size
+    changed = replace(job(sweep, 1), overrides=("lr=9",), needs=Needs(cpus=3))
+    sweep.put([job(sweep, 4), changed])
+    expected = (job(sweep, 0), changed, job(sweep, 2), job(sweep, 4))
+    assert sweep.jobs == expected
+    assert Sweep.open(sweep.directory).jobs == expected
+
+
+def test_a_reconfigured_sweep_is_the_same_sweep_with_other_settings(sweep):
+    sweep.add([job(sweep, 0)])
+    other = sweep.reconfigured(
+        mode="here_no_doodad", settings={}, policy={"max_retries": 3, "retry_on": ["lost"]}
+    )
+    assert (other.id, other.created, other.command) == (sweep.id, sweep.created, sweep.command)
+    assert (other.mode, other.settings) == ("here_no_doodad", {})
+    assert other.jobs == sweep.jobs
+    opened = Sweep.open(sweep.directory)
+    assert opened == other
+    assert opened.policy == {"max_retries": 3, "retry_on": ["lost"]}
+    assert stat.S_IMODE((sweep.own / "sweep.json").stat().st_mode) == 0o600
+
+
+def test_how_many_jobs_it_is_to_have_is_kept_until_another_number_is_known(tmp_path):
+    made = Sweep.create(tmp_path / "sweep", mode="local", settings={}, command=[], size=7)
+    assert Sweep.open(made.directory).size == 7
+    assert made.reconfigured(mode="local", settings={}, policy={}).size == 7
+    made.reconfigured(mode="local", settings={}, policy={}, size=9)
+    assert Sweep.open(made.directory).size == 9
+
+
+def test_a_sweep_of_an_earlier_version_has_no_policy_and_no_size(sweep):
+    path = sweep.own / "sweep.json"
+    content = json.loads(path.read_text())
+    del content["policy"], content["size"]
+    path.write_text(json.dumps(content))
+    opened = Sweep.open(sweep.directory)
+    assert (opened.policy, opened.size) == ({}, None)
+
+
+def test_what_can_be_added_is_checked_without_adding_it(sweep):
+    before = sorted(sweep.directory.rglob("*"))
+    sweep.check([job(sweep, 0), job(sweep, 1)])
+    with pytest.raises(SweepError, match="jobs 0 and 1 would both write"):
+        sweep.check([job(sweep, 0, "same"), job(sweep, 1, "same")])
+    assert sweep.jobs == ()
+    assert sorted(sweep.directory.rglob("*")) == before
+
+
+def test_its_own_directory_is_for_the_owner_only(tmp_path):
+    before = os.umask(0)
+    try:
+        made = create(tmp_path / "sweep")
+        made.add([job(made, 0)])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(made.own.stat().st_mode) == 0o700
+    for name in ("sweep.json", "jobs.jsonl"):
+        assert stat.S_IMODE((made.own / name).stat().st_mode) == 0o600
+
+
+def test_a_dry_run_of_setting_aside_leaves_everything(sweep):
+    make_way(sweep.directory, "set_aside", dry_run=True)
+    assert Sweep.open(sweep.directory).id == sweep.id
+    with pytest.raises(SweepError, match="already holds a sweep"):
+        make_way(sweep.directory, "refuse", dry_run=True)
 
 
 def test_jobs_are_selected_by_state(sweep):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 
 from launchkit.logging import logger
 
@@ -15,6 +16,13 @@ def learn(variant):
         logger.dump_tabular()
         logger.save_itr_params(epoch, {"epoch": epoch})
     return variant
+
+
+def wait_and_learn(variant):
+    """Learn once a file is there."""
+    while not os.path.exists(variant["go"]):
+        time.sleep(0.005)
+    return learn(variant)
 
 
 def learn_unpacked(x, y=5):

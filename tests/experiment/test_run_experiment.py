@@ -21,6 +21,8 @@ import experiments
 import pytest
 import viskit_reader
 
+from launchkit.driver import current
+from launchkit.handle import JobHandle, NotCompleted
 from launchkit.launcher_util import LATER_MODES, ExperimentsFailed, run_experiment
 from launchkit.sweep import Sweep, SweepError
 
@@ -401,7 +403,6 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_written(base, wrong, me
 
 OF_LATER_MODES = {
     "local_input_dir_to_mount_point_dict": {"/data": "/mnt"},
-    "skip_wait": True,
     "sync_interval": 60,
     "region": "eu-west-1",
     "instance_type": "c4.large",
@@ -429,6 +430,53 @@ def test_their_defaults_are_accepted(base, mode):
     parameters = inspect.signature(run_experiment).parameters
     assert defaults == {name: parameters[name].default for name in defaults}
     run_experiment(experiments.learn, mode=mode, base_log_dir=base, **defaults)
+
+
+# Leaving at once
+
+
+def test_with_skip_wait_the_jobs_go_on_without_the_program(base, tmp_path):
+    go = tmp_path / "go"
+    variant = {"x": [1, 2], "go": str(go)}
+    handles = run_experiment(
+        experiments.wait_and_learn,
+        "local",
+        "test",
+        variant=variant,
+        base_log_dir=base,
+        skip_wait=True,
+    )
+    sweep = sweep_of(base)
+    supervisor = current(sweep)
+    try:
+        assert all(isinstance(handle, JobHandle) for handle in handles)
+        assert [handle.job.overrides for handle in handles] == [("x=1",), ("x=2",)]
+        assert not any(handle.state.final for handle in handles)
+        assert supervisor.pid != os.getpid()
+        with pytest.raises(NotCompleted, match="job 0 is"):
+            _ = handles[0].value
+    finally:
+        go.touch()
+    assert [str(handle.wait(30).state) for handle in handles] == ["completed"] * 2
+    assert [handle.value["x"] for handle in handles] == [1, 2]
+    # A handle is two paths: it is as good in another process, on another day.
+    again = pickle.loads(pickle.dumps(handles[1]))
+    assert again.value["x"] == 2
+    assert len(runs(base)) == 2
+
+
+def test_skip_wait_says_how_to_follow_the_jobs(base, capsys):
+    (handle,) = run_experiment(experiments.learn, "local", base_log_dir=base, skip_wait=True)
+    err = capsys.readouterr().err
+    assert "1 job handed over to process" in err
+    assert f"launchkit status {handle.sweep.directory}" in err
+    handle.wait(30)
+
+
+def test_skip_wait_is_refused_where_the_jobs_run_in_this_process(base):
+    with pytest.raises(ValueError, match=r"'here_no_doodad' cannot honour skip_wait=True"):
+        run_experiment(experiments.learn, base_log_dir=base, skip_wait=True)
+    assert not base.exists()
 
 
 def test_a_place_that_cannot_be_written_is_named_and_nothing_has_run(tmp_path):
@@ -512,7 +560,8 @@ def test_the_git_record_is_of_the_users_repository(tmp_path):
     )
     record = json.loads((sweep_of(tmp_path / "data").own / "code" / "git.json").read_text())
     head = subprocess.check_output(["git", "-C", users, "rev-parse", "HEAD"], text=True)
-    assert (record["directory"], record["commit"]) == (str(users), head.strip())
+    (repository,) = record["repositories"]
+    assert (repository["directory"], repository["commit"]) == (str(users), head.strip())
 
 
 def test_its_parameters_are_rlkits():

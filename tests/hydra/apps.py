@@ -37,22 +37,31 @@ SWEEPER = """
 
     from hydra._internal.core_plugins import basic_sweeper
     from hydra.core.config_store import ConfigStore
+    from launchkit.handle import JobHandle
 
     class BasicSweeper(basic_sweeper.BasicSweeper):
         def sweep(self, arguments):
             returns = [done for batch in super().sweep(arguments) for done in batch]
-            seen = [look(done) for done in returns]
-            Path("seen.json").write_text(json.dumps(seen))
+            seen = [(done.status.name, done.overrides, ended(done)) for done in returns]
+            Path("go").touch()
+            values = [value(done.return_value) for done in returns]
+            Path("seen.json").write_text(json.dumps([*zip(*zip(*seen), values)]))
             return returns
 
-    def look(done):
-        {look}
+    def ended(done):
+        return not isinstance(done.return_value, JobHandle) or done.return_value.state.final
 
-    node = {{
-        "_target_": f"{{__name__}}.BasicSweeper",
+    def value(returned):
+        if not isinstance(returned, JobHandle):
+            return returned
+        returned.wait(60)
+        return returned.value
+
+    node = {
+        "_target_": f"{__name__}.BasicSweeper",
         "max_batch_size": None,
         "params": None,
-    }}
+    }
     ConfigStore.instance().store(group="hydra/sweeper", name="recording", node=node)
 """
 
@@ -85,17 +94,17 @@ class App:
             self.config("config", config)
         return self
 
-    def recording_sweeper(self, look: str = "return [done.status.name, done.return_value]") -> App:
-        """Write a sweeper, named recording, that keeps what it gets of each job in a file."""
+    def recording_sweeper(self) -> App:
+        """Write a sweeper, named recording, that keeps what it gets for the jobs in a file."""
         path = self.directory / "hydra_plugins" / "recording" / "sweeper.py"
         path.parent.mkdir(parents=True)
         (path.parent / "__init__.py").touch()
-        path.write_text(textwrap.dedent(SWEEPER).format(look=look))
+        path.write_text(textwrap.dedent(SWEEPER))
         return self
 
     @property
     def seen(self) -> list[Any]:
-        """What the recording sweeper kept."""
+        """What the recording sweeper got: status, overrides, whether it had ended, value."""
         return json.loads((self.directory / "seen.json").read_text())
 
     def config(self, name: str, text: str) -> App:
@@ -121,6 +130,17 @@ class App:
         right = done.returncode != 0 if code is None else done.returncode == code
         assert right, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def launchkit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command ``launchkit``."""
+        return subprocess.run(
+            [sys.executable, "-m", "launchkit.cli", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     @contextlib.contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:

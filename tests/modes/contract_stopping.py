@@ -39,8 +39,7 @@ class StoppingContract(ModeCase):
 
     def _submit(self, sweep, actions):
         mode, made = self.make_mode(), self.make_jobs(sweep, range(len(actions)))
-        sweep.add(made)
-        mode.submit(mode.plan(sweep, made, Act(dict(enumerate(actions)))))
+        self.submit(mode, sweep, made, Act(dict(enumerate(actions))))
         return mode, made
 
     def _poll_until_blocked(self, mode, sweep, nums):

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import asdict, replace
 
 import pytest
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
 from mode_case import LAUNCHER, ModeCase, kill, states, wait_for_end_of
-from mode_tasks import Same
+from mode_tasks import Act, Same
 
-from launchkit import cli, driver, process_table
+from launchkit import cli, drive, driver, files, process_table
 from launchkit import detach as detaching
 from launchkit import job as jobs
 from launchkit.driver import Driven
@@ -56,6 +57,27 @@ class SurvivalContract(ModeCase):
         last = driver.current(sweep)
         assert (last.released, last.alive) == (True, False)
         assert last.warden is None or not process_table.is_alive(last.warden)
+
+    def test_a_driver_that_was_taken_for_gone_ends_its_jobs_and_leaves(self, tmp_path, monkeypatch):
+        class Overtaken(Progress):
+            def ended(self, job, attempt):
+                if job.num == 0:
+                    other = replace(driver.current(sweep), token="other", pid=77, host="far")
+                    files.write_json(sweep.own / "driver-2.json", asdict(other))
+
+        monkeypatch.setattr(drive, "POLL_S", 0.01)
+        monkeypatch.setattr(driver, "BEAT_S", 0.0)
+        sweep = self.make_sweep(tmp_path / "sweep")
+        second = "block" if self.own_process else "good"
+        task = Act({0: "good", 1: second, 2: "good"})
+        work = Work(sweep, self.make_jobs(sweep, range(3)), task)
+        with pytest.raises(Driven, match="is being driven by process 77 on far"):
+            self.drive(work, progress=Overtaken(io.StringIO()))
+        wait_for_end_of(self.pids(sweep.directory, 1))
+        assert states(sweep)[0] == "completed"
+        assert not any(attempt.state is JobState.RUNNING for attempt in sweep.attempts().values())
+        # It has not released what is another's.
+        assert (driver.current(sweep).pid, driver.current(sweep).released) == (77, False)
 
     # A launcher that is killed
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
 
-from launchkit import runner
+from launchkit import payload, runner
 from launchkit.job import Job
 from launchkit.modes import registry
 from launchkit.progress import Progress
@@ -79,6 +79,14 @@ class ModeCase:
             return runner.run(work, mode, progress or Progress(io.StringIO()), policy)
         except runner.Interrupted as error:  # it would end the run of the tests
             raise AssertionError("the sweep was stopped by a request or a signal") from error
+
+    def submit(self, mode, sweep, made, task):
+        """Hand jobs to a mode, as the runner does."""
+        sweep.add(made)
+        plan = mode.plan(sweep, made, task)
+        if plan.pickles:
+            payload.save_batch(sweep, task, made)
+        mode.submit(plan)
 
     # In a process of its own
 
