@@ -63,7 +63,7 @@ class Drive:
         self._since: dict[int, float] = {}
         self._retries: list[tuple[float, int]] = []
         self._stopping = False
-        self._next_look = 0.0
+        self._next_look = self._polled = 0.0
         self.interrupted = False
         """Whether a signal or a request has stopped it."""
 
@@ -89,6 +89,7 @@ class Drive:
                 self._interrupt()
 
     def _turn(self) -> None:
+        self._polled = time.monotonic()
         if len(self._retries) == len(self._waiting):
             with felt():
                 time.sleep(self._patience())
@@ -145,13 +146,14 @@ class Drive:
     def _limit(self) -> None:
         """End the jobs that have run for too long."""
         for num in self._mode.running():
-            self._since.setdefault(num, time.monotonic())
+            # It was started as the poll began.
+            self._since.setdefault(num, self._polled)
         for job, since, limit in self._limited():
             if time.monotonic() >= since + limit:
                 # Not again: from now on it is the mode's affair to see it end.
                 self._since[job.num] = float("inf")
                 text = f"it ran for more than {limit / 60:g} min"
-                stop = Stop(JobState.TIMEOUT, JobError("Timeout", text))
+                stop = Stop(JobState.TIMEOUT, JobError("TimeLimit", text))
                 self._mode.cancel([job.num], GRACE_S, stop)
 
     def _limited(self) -> list[tuple[Job, float, float]]:

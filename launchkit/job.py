@@ -22,6 +22,8 @@ from typing import Any
 from launchkit import files, process_table
 
 OWN_DIR = ".launchkit"
+HEARTBEAT_S = 15.0
+"""From one sign of life of a running job to the next."""
 
 
 class JobState(str, Enum):

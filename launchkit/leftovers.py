@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from launchkit import driver, process_table, processes
 from launchkit.driver import Claim
-from launchkit.job import Attempt, JobState, end
+from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, end, last_sign
 from launchkit.standing import GONE
 from launchkit.states import read_all
 from launchkit.sweep import Sweep, SweepError
@@ -50,11 +51,12 @@ def kill_left(sweep: Sweep) -> None:
     """End every process of a sweep that a launcher has left behind on this machine.
 
     A job's process is known by its identity. What has outlived it is known by its
-    environment, or by the session it is in, whose id is not given again while it has members.
+    environment, or by having been started in the job's session while the job ran.
     """
-    attempts = [known for known in read_all(sweep).values() if known.process is not None]
+    left_behind = [_Leader.of(job, known) for job, known in _attempts(sweep)]
+    leaders = {leader.pid: leader for leader in left_behind if leader is not None}
     deadline = time.monotonic() + ROUNDS_S
-    while left := _left(sweep, attempts):
+    while left := _left(sweep, leaders):
         processes.send(left, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise SweepError(
@@ -64,36 +66,72 @@ def kill_left(sweep: Sweep) -> None:
         time.sleep(0.01)
 
 
-def _left(sweep: Sweep, attempts: Iterable[Attempt]) -> set[int]:
-    running, ended = _leaders(attempts)
+@dataclass(frozen=True)
+class _Leader:
+    """The process of a job, which leads a session.
+
+    Parameters
+    ----------
+    identity, pid
+        Which it is, or was.
+    running
+        Whether its job's state file says that it runs.
+    seconds
+        How long it ran, by the last that was heard of it.
+    """
+
+    identity: str
+    pid: int
+    running: bool
+    seconds: float
+
+    @classmethod
+    def of(cls, job: Job, known: Attempt) -> _Leader | None:
+        """Return the process of an attempt; None if it was on another machine, or none."""
+        pid = process_table.here(known.process) if known.process is not None else None
+        if pid is None or known.process is None or known.started is None:
+            return None
+        running = not known.state.final
+        until = known.ended if known.ended is not None else last_sign(job)
+        # The last sign of life may be a while ago.
+        slack = 2 * HEARTBEAT_S if running else 1.0
+        seconds = max(0.0, (until or known.started) - known.started) + slack
+        return cls(known.process, pid, running, seconds)
+
+    def began(self, started: int) -> bool:
+        """Tell whether a member of its session, started then, is one it can have begun.
+
+        Whoever has its process id later can lead a session of the same id.
+        """
+        since = process_table.started(self.identity)
+        return since <= started <= since + self.seconds * process_table.TICKS_A_SECOND
+
+
+def _attempts(sweep: Sweep) -> Iterator[tuple[Job, Attempt]]:
+    attempts = read_all(sweep)
+    return ((job, attempts[job.num]) for job in sweep.jobs)
+
+
+def _left(sweep: Sweep, leaders: Mapping[int, _Leader]) -> set[int]:
     found = process_table.tagged("LAUNCHKIT_TAG", sweep.tag)
-    if running:
-        found |= process_table.tree(*running)
-    if ended:
-        # What has the environment of the launcher is a fork of the job, and runs what it ran.
-        found |= set(filter(process_table.runs_the_same, process_table.tree(*ended)))
+    begun = {
+        pid
+        for pid, (session, started) in process_table.members(leaders).items()
+        if _is_left(leaders[session], pid, started)
+    }
+    if begun:
+        found |= process_table.tree(*begun)
     if found and (original := driver.elsewhere(sweep)):
         found -= process_table.tree(original)
     return process_table.living(found - {os.getpid()})
 
 
-def _leaders(attempts: Iterable[Attempt]) -> tuple[set[int], set[int]]:
-    """Return the ids of jobs that ran to the end of their launcher, and of those that had ended.
-
-    Whoever else has the id of one by now got it when nobody was left in its session.
-    """
-    running, ended = set(), set()
-    for known in attempts:
-        pid = process_table.here(known.process) if known.process is not None else None
-        if pid is None:
-            continue
-        has_its_id = process_table.holds_its_id(known.process or "")
-        if not has_its_id and process_table.session_of(pid) is not None:
-            continue
-        if known.state is JobState.RUNNING:
-            running.add(pid)
-        elif not process_table.living([pid]):
-            # The launcher had no time to end what this one left. One that lives may be that
-            # of a mode without processes of its own, and do something else by now.
-            ended.add(pid)
-    return running, ended
+def _is_left(leader: _Leader, pid: int, started: int) -> bool:
+    """Tell whether a member of a job's session is one that was left behind."""
+    if pid == leader.pid:
+        # Where the job had ended, the process may be that of a mode without processes of
+        # its own, and do something else by now.
+        return leader.running and process_table.is_alive(leader.identity) is True
+    if not leader.running and process_table.is_alive(leader.identity):
+        return False
+    return leader.began(started)

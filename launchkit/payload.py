@@ -119,8 +119,8 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
         _check(header, sweep, data, other_versions=other_versions)
     except FileNotFoundError as error:
         raise PayloadError(
-            f"{path} is not there: what the jobs run could not be pickled; run the program itself "
-            f"again, with hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
+            f"{path} is not there: what the jobs run could not be pickled, or the launcher was killed "
+            f"before it was; run the program itself again, with hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error

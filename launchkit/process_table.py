@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,12 @@ def is_alive(known: str) -> bool | None:
     if pid is None:
         return None
     stat = _stat(pid)
-    started = int(known.rpartition(".")[2])
-    return stat is not None and stat.started == started and stat.state not in "ZX"
+    return stat is not None and stat.started == started(known) and stat.state not in "ZX"
 
 
-def holds_its_id(known: str) -> bool:
-    """Tell whether a process runs here, or has ended and waits for its parent to see it."""
-    pid = here(known)
-    stat = _stat(pid) if pid is not None else None
-    return stat is not None and stat.started == int(known.rpartition(".")[2])
+def started(known: str) -> int:
+    """Return when the process of an identity started, in ticks since its machine was booted."""
+    return int(known.rpartition(".")[2])
 
 
 def here(known: str) -> int | None:
@@ -94,6 +93,17 @@ def tree(*roots: int) -> set[int]:
     return members
 
 
+def members(leaders: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Return the processes in the sessions of these ids: the session, and when each started.
+
+    The time is in clock ticks since the machine was booted, of which there are
+    `TICKS_A_SECOND`.
+    """
+    return {
+        pid: (stat.session, stat.started) for pid, stat in _stats() if stat.session in leaders
+    }
+
+
 def tagged(name: str, value: str) -> set[int]:
     """Return the ids of processes that were started with an environment variable set so.
 
@@ -122,14 +132,6 @@ def living(pids: Iterable[int]) -> set[int]:
     """Return those of the processes that run: an ended one may wait long for its parent."""
     stats = {pid: _stat(pid) for pid in pids}
     return {pid for pid, stat in stats.items() if stat is not None and stat.state not in "ZX"}
-
-
-def runs_the_same(pid: int) -> bool:
-    """Tell whether a process runs the program that this one runs: the same interpreter."""
-    try:
-        return Path(f"/proc/{pid}/exe").samefile("/proc/self/exe")
-    except OSError:  # ended, or another user's
-        return False
 
 
 def session_of(pid: int) -> int | None:

@@ -10,7 +10,7 @@ from launchkit.job import Attempt, Job, JobError, JobState, read
 from launchkit.states import read_all
 from launchkit.sweep import Sweep
 
-GONE = JobError("Lost", "its process has ended without saying how, and so has its launcher")
+GONE = JobError("ProcessGone", "its process has ended without saying how, and so has its launcher")
 
 
 def standing(sweep: Sweep) -> dict[int, Attempt]:

@@ -47,6 +47,11 @@ def run(options: argparse.Namespace) -> int:
             again=options.force and options.only is not None,
             other_versions=options.force,
         )
+        if not sweep.jobs:
+            raise SweepError(
+                f"{sweep.directory} was ended before its jobs were written down; run the program "
+                f"again, with hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
+            )
         if not work.jobs:
             print(f"nothing to resume: no such job of {sweep.directory} is left")
             return 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from launchkit import placement, processes, worker
-from launchkit.job import Attempt, Job, beat, read
+from launchkit.job import HEARTBEAT_S, Attempt, Job, beat, read
 from launchkit.modes.base import Mode, Plan, Stop, settle
 from launchkit.placement import Place, Places
 from launchkit.pool import Ended, Pool
@@ -16,7 +16,6 @@ from launchkit.sweep import Sweep
 from launchkit.task import Task
 
 START_METHODS = ("auto", "fork", "spawn")
-HEARTBEAT_S = 15.0
 
 
 class LocalMode(Mode):

@@ -125,7 +125,7 @@ def test_what_is_left_when_the_warden_is_killed_too_is_ended_by_the_next_one(
     assert alive(pids) == []
     assert [str(attempt.state) for attempt in attempts.values()] == ["lost", "lost", "pending"]
     assert states(sweep) == ["lost", "lost", "pending"]
-    assert attempts[0].reason.startswith("Lost: its process has ended without saying how")
+    assert attempts[0].reason.startswith("ProcessGone: its process has ended without saying how")
 
 
 def test_a_launcher_whose_warden_is_killed_goes_on(launch, sweep):

@@ -44,7 +44,7 @@ def test_a_job_whose_process_and_launcher_are_gone_is_lost(sweep, gone):
     jobs.change(sweep.jobs[2], JobState.RUNNING, process=process_table.identity())
     assert of(sweep) == ["lost", "completed", "running", "pending"]
     attempt = standing.standing(sweep)[0]
-    assert attempt.reason.startswith("Lost: its process has ended without saying how")
+    assert attempt.reason.startswith("ProcessGone: its process has ended without saying how")
     # Nothing is written: whoever looks need not be allowed to.
     assert jobs.read(sweep.jobs[0].directory).state is JobState.RUNNING
 

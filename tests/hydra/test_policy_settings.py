@@ -72,7 +72,7 @@ def test_a_job_that_runs_for_too_long_is_ended(app: App) -> None:
     )  # fmt: skip
     assert done.states == ["timeout"]
     assert done.attempts == [2]
-    assert "Timeout: it ran for more than 0.01 min" in done.said
+    assert "TimeLimit: it ran for more than 0.01 min" in done.said
 
 
 def test_the_first_failure_stops_the_sweep(app: App, launcher: str) -> None:

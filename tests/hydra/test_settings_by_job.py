@@ -57,7 +57,7 @@ def test_each_job_gets_what_its_config_says(
     ]
     assert sweep.policy["timeout_min"] is None
     assert (sweep.settings["gpus_per_job"], sweep.settings["cpus_per_job"]) == (None, None)
-    assert "job 2 timeout: Timeout: it ran for more than 0.01 min" in done.said
+    assert "job 2 timeout: TimeLimit: it ran for more than 0.01 min" in done.said
 
 
 def test_they_may_stand_in_the_programs_config(app: App) -> None:

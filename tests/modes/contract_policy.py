@@ -128,7 +128,7 @@ class PolicyContract(ModeCase):
         work = Work(sweep, made, Act({0: "block", 1: "good"}))
         slow, good = self.drive(work, policy=Policy(timeout_min=0.015))
         assert str(slow.attempt.state) == "timeout"
-        assert slow.attempt.reason == "Timeout: it ran for more than 0.015 min"
+        assert slow.attempt.reason == "TimeLimit: it ran for more than 0.015 min"
         assert good.attempt.state is JobState.COMPLETED
         wait_for_end_of(self.pids(sweep.directory, 0))
 
