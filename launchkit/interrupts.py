@@ -62,16 +62,17 @@ class Interrupts:
         One that did not come through, because the interpreter threw it away or the block
         went on all the same, has not been felt: the next block raises it.
         """
-        self._felt = True
         try:
-            if self._unseen:
-                stopping.request(KeyboardInterrupt())
-            yield
+            self._felt = True
+            try:
+                if self._unseen:
+                    stopping.request(KeyboardInterrupt())
+                yield
+            finally:
+                self._felt = False
         except KeyboardInterrupt:
             self._unseen = False
             raise
-        finally:
-            self._felt = False
 
 
 @contextlib.contextmanager

@@ -68,21 +68,24 @@ class JobMaker:
             If a setting that refers to the job's config does not resolve, or is wrong.
         """
         config = task.config(num)
-        if RESOLVER.search(subdir_of(config)):
+        with _as_hydras(config):
+            directory = self._job_directory(config)
+            needs = self._needs(config, num) if self._by_job else Needs()
+        if directory is None:
+            # The job fails with Hydra's own error, and needs a place to say so.
+            directory = Path(os.path.abspath(self._directory / str(num)))  # noqa: PTH100
+        elif RESOLVER.search(subdir_of(config)):
             # Its name may be another by the time it runs: it may have the time in it.
             task.pinned.add(num)
-        with _as_hydras(config):
-            directory = self._job_directory(config, num)
-            needs = self._needs(config, num) if self._by_job else Needs()
         return Job(num, tuple(filter_overrides(overrides)), directory, needs)
 
-    def _job_directory(self, config: DictConfig, num: int) -> Path:
-        """Return a job's directory; one whose name does not resolve fails in ``<num>``."""
+    def _job_directory(self, config: DictConfig) -> Path | None:
+        """Return a job's directory; None where its name does not resolve."""
         try:
             sweep = str(OmegaConf.select(config, "hydra.sweep.dir"))
             subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
         except OmegaConfBaseException:
-            return Path(os.path.abspath(self._directory / str(num)))  # noqa: PTH100
+            return None
         return Path(os.path.abspath(os.path.join(sweep, subdir)))  # noqa: PTH100, PTH118
 
     def _needs(self, config: DictConfig, num: int) -> Needs:

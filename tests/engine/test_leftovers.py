@@ -53,7 +53,7 @@ def launch(sweep):
         started.append(program)
         paths = [sweep.directory / f"{num}.family" for num in (0, 1)]
         for path in paths:
-            wait_until(path.exists, path)
+            wait_until(lambda: path.exists() or program.poll() is not None, path)  # noqa: B023
             families.append(json.loads(path.read_text()))
         pids = {(num, kind): pid for num in (0, 1) for kind, pid in families[num].items()}
         assert all(map(is_alive, pids.values()))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 from contract import ModeContract
-from engine_helpers import PATIENCE_S, wait_until
+from engine_helpers import PATIENCE_S, environment, run_python, wait_until
 from mode_tasks import Same, Unpicklable
 
 from launchkit.job import Job, JobState, Needs
@@ -167,6 +167,35 @@ def test_each_job_sees_its_own_part_of_the_machine(tmp_path, monkeypatch, start_
         ["5", "3", "3"],
     ]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6,7"
+
+
+THREADS = """
+import io, sys
+from pathlib import Path
+import numpy
+from launchkit import openblas, runner
+from launchkit.job import Job
+from launchkit.modes.local import LocalMode
+from launchkit.progress import Progress
+from launchkit.runner import Work
+from launchkit.sweep import Sweep
+class Task:
+    def run(self, job):
+        return 1 + openblas.extra_threads()
+for cpus in (None, 1):
+    sweep = Sweep.create(Path(sys.argv[1], str(cpus)), mode="local", settings={}, command=[])
+    work = Work(sweep, [Job(0, (), sweep.directory / "0")], Task())
+    mode = LocalMode(start_method="fork", cpus_per_job=cpus)
+    print(runner.run(work, mode, Progress(io.StringIO()))[0].value)
+"""
+
+
+def test_a_library_that_the_launcher_has_loaded_keeps_to_the_jobs_threads(tmp_path):
+    pytest.importorskip("numpy")
+    free, placed = run_python(THREADS, tmp_path, env=environment(OPENBLAS_NUM_THREADS="2")).split()
+    if free == "1":
+        pytest.skip("this numpy has one thread")
+    assert (free, placed) == ("2", "1")
 
 
 def test_without_settings_a_job_sees_what_the_launcher_sees(tmp_path, monkeypatch):
