@@ -37,9 +37,9 @@ one of these launchers; [`conf/hydra/launcher/laptop.yaml`](../conf/hydra/launch
 one. `launchkit modes` tells which modes can run where you are.
 
 One launcher runs a whole sweep, so its own settings cannot be swept over: Hydra says so. Three of
-them may differ by job all the same: `gpus_per_job`, `cpus_per_job` and `timeout_min` may refer to the
-config, as in `hydra.launcher.gpus_per_job='${model.gpus}'`, and are then those of each job's own
-config; see [Settings by job](hydra.md#settings-by-job).
+them may differ by job all the same: `gpus_per_job`, `cpus_per_job` and `timeout_min` may refer to
+the config, as in `hydra.launcher.gpus_per_job='${model.gpus}'`, and are then those of each job's
+own config; see [Settings by job](hydra.md#settings-by-job).
 """
 
 
