@@ -15,13 +15,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from launchkit import capture, code_snapshot, payload, processes, runner
+from launchkit import capture, payload, runner
+from launchkit.code import code_snapshot
+from launchkit.display.progress import Progress
 from launchkit.driver import refuse_driven
+from launchkit.machine import processes
 from launchkit.modes import registry
 from launchkit.modes.base import Mode, Plan
 from launchkit.payload import PayloadError
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.resume import work_of
 from launchkit.runner import Work
 from launchkit.sweep import Sweep, SweepError

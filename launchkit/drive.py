@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from launchkit import requests
+from launchkit.display.progress import Progress
 from launchkit.driver import Claim
 from launchkit.interrupts import Interrupts, felt
 from launchkit.job import Attempt, Job, JobError, JobState, end, renew
 from launchkit.modes.base import Mode, Plan, Stop, unwritable
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 
 POLL_S = 1.0
 GRACE_S = 10.0

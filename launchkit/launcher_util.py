@@ -15,6 +15,8 @@ from typing import Any
 
 from launchkit import runner
 from launchkit.detach import detach, handed_over
+from launchkit.display.progress import Progress
+from launchkit.display.report import reason
 from launchkit.experiment import (
     SEED_BELOW,
     Experiment,
@@ -29,8 +31,6 @@ from launchkit.job import Job
 from launchkit.logging import logger
 from launchkit.modes import registry
 from launchkit.policy import Policy
-from launchkit.progress import Progress
-from launchkit.report import reason
 from launchkit.runner import Work
 from launchkit.single import reset_execution_environment, run_experiment_here, setup_logger
 from launchkit.sweep import Sweep, SweepError

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from launchkit import driver, process_table, processes
+from launchkit import driver, process_table
 from launchkit.driver import Claim
 from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, end, last_sign
+from launchkit.machine import processes
 from launchkit.standing import GONE
 from launchkit.states import read_all
 from launchkit.sweep import Sweep, SweepError

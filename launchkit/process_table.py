@@ -99,9 +99,7 @@ def members(leaders: Collection[int]) -> dict[int, tuple[int, int]]:
     The time is in clock ticks since the machine was booted, of which there are
     `TICKS_A_SECOND`.
     """
-    return {
-        pid: (stat.session, stat.started) for pid, stat in _stats() if stat.session in leaders
-    }
+    return {pid: (stat.session, stat.started) for pid, stat in _stats() if stat.session in leaders}
 
 
 def tagged(name: str, value: str) -> set[int]:

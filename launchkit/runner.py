@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launchkit import code_snapshot, payload, requests, value
+from launchkit import payload, requests, value
+from launchkit.code import code_snapshot
+from launchkit.display.progress import Progress
 from launchkit.drive import Drive
 from launchkit.driver import Claim
 from launchkit.interrupts import Interrupts
@@ -17,7 +19,6 @@ from launchkit.leftovers import end_left
 from launchkit.modes.base import Mode, Plan
 from launchkit.payload import PayloadError
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.sweep import Sweep, SweepError
 from launchkit.task import Task
 from launchkit.warden import Warden

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from launchkit.code.git_files import GitInfo, write_git_infos
 from launchkit.experiment import (
     SEED_BELOW,
     LoggerSettings,
@@ -19,7 +20,6 @@ from launchkit.experiment import (
     save_call,
     set_seed,
 )
-from launchkit.git_files import GitInfo, write_git_infos
 from launchkit.logging import logger
 
 

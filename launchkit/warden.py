@@ -15,9 +15,10 @@ import signal
 import sys
 from pathlib import Path
 
-from launchkit import process_table, processes
+from launchkit import process_table
 from launchkit.driver import BEAT_S, Claim
 from launchkit.leftovers import kill_left
+from launchkit.machine import processes
 from launchkit.sweep import Sweep
 
 

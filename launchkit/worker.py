@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from launchkit import capture, payload, processes, stopping
+from launchkit import capture, payload, stopping
 from launchkit.ending import complete, fail
 from launchkit.job import Job, JobState, end, make_own, start
+from launchkit.machine import processes
 from launchkit.sweep import Sweep
 from launchkit.task import Cancelled, Task
 

@@ -28,12 +28,12 @@ from hydra_plugins.launchkit_launcher._returns import (
 from hydra_plugins.launchkit_launcher._task import HydraTask
 from launchkit import runner
 from launchkit.detach import detach, handed_over
+from launchkit.display.progress import Progress
 from launchkit.dry_run import describe
 from launchkit.handle import JobHandle
 from launchkit.job import Job
 from launchkit.modes import registry
 from launchkit.payload import PayloadError
-from launchkit.progress import Progress
 from launchkit.runner import Work
 from launchkit.standing import standing
 from launchkit.sweep import SweepError

@@ -7,8 +7,8 @@ import sys
 import time
 
 from launchkit import driver, requests
+from launchkit.display.report import counts
 from launchkit.job import Attempt, JobState
-from launchkit.report import counts
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from launchkit.follow import UNDRIVEN_S
+from launchkit.display.follow import UNDRIVEN_S
 from launchkit.job import Attempt, Job, JobState, log_of
 from launchkit.standing import describe, driven, standing_of
 from launchkit.sweep import Sweep

@@ -25,8 +25,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(options: argparse.Namespace) -> int:
     """Print what a run ran; return 1 if its checkout cannot be made."""
     # Each command imports what it needs: `launchkit status` is to start fast.
-    from launchkit import code_snapshot, reproduce, rerun  # noqa: PLC0415
-    from launchkit.checkout import CheckoutError, prepare  # noqa: PLC0415
+    from launchkit.code import code_snapshot, reproduce, rerun  # noqa: PLC0415
+    from launchkit.code.checkout import CheckoutError, prepare  # noqa: PLC0415
 
     sweep, job = reproduce.find(Path(options.directory), options.job)
     snapshot = code_snapshot.load(sweep)

@@ -32,10 +32,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the jobs, and return 0 if all of them completed."""
     # What runs jobs takes longer to import than the other commands to run.
     from launchkit import detach, dry_run, runner  # noqa: PLC0415
+    from launchkit.display.progress import Progress  # noqa: PLC0415
     from launchkit.modes import registry  # noqa: PLC0415
     from launchkit.payload import PayloadError  # noqa: PLC0415
     from launchkit.policy import Policy  # noqa: PLC0415
-    from launchkit.progress import Progress  # noqa: PLC0415
     from launchkit.resume import work_of  # noqa: PLC0415
 
     sweep = Sweep.open(options.directory)

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from launchkit import driver
-from launchkit.follow import End, follow
+from launchkit.display.follow import End, follow
+from launchkit.display.progress import Progress
+from launchkit.display.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
 from launchkit.job import Attempt, Job, JobState
 from launchkit.masking import mask_overrides, mask_text
-from launchkit.progress import Progress
-from launchkit.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
 from launchkit.standing import describe as describe_driver
 from launchkit.standing import standing
 from launchkit.sweep import Sweep

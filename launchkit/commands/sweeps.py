@@ -9,10 +9,10 @@ import time
 from typing import Any
 
 from launchkit import driver
+from launchkit.display.report import in_words
 from launchkit.find_sweeps import find_sweeps
 from launchkit.job import JobState
 from launchkit.logging.table import format_table
-from launchkit.report import in_words
 from launchkit.standing import standing
 from launchkit.sweep import Sweep, SweepError
 

@@ -7,8 +7,8 @@ import math
 import sys
 
 from launchkit.commands.status import launcher_lines
-from launchkit.follow import End, follow
-from launchkit.progress import Progress
+from launchkit.display.follow import End, follow
+from launchkit.display.progress import Progress
 from launchkit.sweep import Sweep
 
 NOT_ALL_COMPLETED, NOBODY_DRIVES, TIMED_OUT, INTERRUPTED = 1, 3, 124, 130

@@ -12,8 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from launchkit import interrupts, process_table, processes, worker
+from launchkit import interrupts, process_table, worker
 from launchkit.job import Attempt, Job, read
+from launchkit.machine import processes
 from launchkit.modes.base import Mode, Plan, Stop, settle, unwritable
 from launchkit.sweep import Sweep
 from launchkit.task import Task

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from launchkit import placement, processes, worker
+from launchkit import worker
 from launchkit.job import HEARTBEAT_S, Attempt, Job, beat, read
+from launchkit.machine import placement, processes
+from launchkit.machine.placement import Place, Places
+from launchkit.machine.pool import Ended, Pool
 from launchkit.modes.base import Mode, Plan, Stop, settle
-from launchkit.placement import Place, Places
-from launchkit.pool import Ended, Pool
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 

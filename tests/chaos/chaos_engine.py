@@ -11,10 +11,10 @@ from chaos_jobs import Train
 from chaos_steps import WHO, die_before_change
 
 from launchkit import detach, runner
+from launchkit.display.progress import Progress
 from launchkit.job import Job
 from launchkit.modes.local import LocalMode
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.runner import Work
 from launchkit.sweep import Sweep, SweepError
 

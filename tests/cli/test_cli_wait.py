@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cli_sweeps import complete, drive, fail, launch, make_sweep, start_elsewhere
 
-from launchkit import cli, follow, job
+from launchkit import cli, job
+from launchkit.display import follow
 from launchkit.job import Job, JobState
 from launchkit.sweep import Sweep
 

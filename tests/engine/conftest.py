@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pool_helpers import Gates, stop
 
-from launchkit import processes
-from launchkit.placement import Places
-from launchkit.pool import Pool
+from launchkit.machine import processes
+from launchkit.machine.placement import Places
+from launchkit.machine.pool import Pool
 from launchkit.sweep import Sweep
 
 

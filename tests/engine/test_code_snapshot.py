@@ -10,19 +10,19 @@ import subprocess
 import pytest
 from engine_helpers import is_alive, run_python, wait_until
 
-from launchkit import code_snapshot
-from launchkit import git as git_module
-from launchkit.code_snapshot import CodeSnapshot, load, save
-from launchkit.git_files import GitInfo, write_git_infos
-from launchkit.program import Program
-from launchkit.repository import WorkTree, work_trees
+from launchkit.code import code_snapshot
+from launchkit.code import git as git_module
+from launchkit.code.code_snapshot import CodeSnapshot, load, save
+from launchkit.code.git_files import GitInfo, write_git_infos
+from launchkit.code.program import Program
+from launchkit.code.repository import WorkTree, work_trees
 from launchkit.sweep import Sweep
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 SAVE = """
 import sys
-from launchkit import code_snapshot
+from launchkit.code import code_snapshot
 from launchkit.sweep import Sweep
 code_snapshot.save(Sweep.open(sys.argv[1]))
 """

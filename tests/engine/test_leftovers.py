@@ -24,7 +24,7 @@ import sys
 from launchkit import runner
 from launchkit.job import Job
 from launchkit.modes import registry
-from launchkit.progress import Progress
+from launchkit.display.progress import Progress
 from launchkit.runner import Work
 from launchkit.sweep import Sweep
 from leftover_tasks import Family
@@ -221,7 +221,8 @@ def test_the_warden_can_be_a_program_of_its_own(sweep, tmp_path):
 import os, subprocess, sys
 from launchkit.driver import Claim
 from launchkit.sweep import Sweep
-from launchkit import processes, warden
+from launchkit import warden
+from launchkit.machine import processes
 processes.fork_is_safe = lambda: False
 sweep = Sweep.open(sys.argv[1])
 with Claim(sweep, print) as claim, warden.Warden(sweep, claim) as known:

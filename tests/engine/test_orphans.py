@@ -11,9 +11,10 @@ import pytest
 from engine_helpers import PATIENCE_S, is_alive, run_python, wait_until
 from pool_helpers import block, family, numbered, start_family, stop, wait_for_all, wait_for_text
 
-from launchkit import process_table, processes
-from launchkit.placement import Places
-from launchkit.pool import Pool
+from launchkit import process_table
+from launchkit.machine import processes
+from launchkit.machine.placement import Places
+from launchkit.machine.pool import Pool
 
 SUBREAPER = """
 import ctypes
@@ -133,10 +134,10 @@ def test_a_job_whose_request_to_stop_was_lost_is_asked_again(make_pool, tmp_path
 def test_orphans_of_others_are_taken_in_only_while_jobs_run(jobs):
     program = f"""{SUBREAPER}
 from pathlib import Path
-from launchkit import processes
+from launchkit.machine import processes
 from launchkit.job import Job
-from launchkit.placement import Places
-from launchkit.pool import Pool
+from launchkit.machine.placement import Places
+from launchkit.machine.pool import Pool
 seen = []
 def start(job, place):
     seen.append(is_subreaper())
@@ -169,7 +170,7 @@ def test_a_job_that_has_had_a_sweep_of_its_own_still_ends_with_all_it_starts(mak
 def test_a_fork_is_a_subreaper_and_dies_with_its_launcher(tmp_path):
     program = f"""{SUBREAPER}
 import os, signal, sys
-from launchkit import processes
+from launchkit.machine import processes
 def run():
     with open(sys.argv[1], "w") as stream:
         stream.write(f"{{os.getpid()}} {{is_subreaper()}}\\n")

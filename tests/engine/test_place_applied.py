@@ -13,8 +13,8 @@ needs_numpy = pytest.mark.skipif(
 
 FORK = """
 import os, sys
-from launchkit import openblas, processes
-from launchkit.placement import Place
+from launchkit.machine import openblas, processes
+from launchkit.machine.placement import Place
 
 def in_fork(run):
     sys.stdout.flush()

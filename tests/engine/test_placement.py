@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launchkit.job import Job, Needs
-from launchkit.placement import THREAD_VARIABLES, Place, Places, find_gpus, usable_cores
+from launchkit.machine.placement import THREAD_VARIABLES, Place, Places, find_gpus, usable_cores
 
 NEEDS = st.builds(Needs, gpus=st.none() | st.integers(0, 3), cpus=st.none() | st.integers(1, 5))
 

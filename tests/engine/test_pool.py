@@ -20,10 +20,10 @@ from pool_helpers import (
     wait_for_text,
 )
 
-from launchkit import processes
 from launchkit.interrupts import Interrupts
-from launchkit.placement import Places
-from launchkit.pool import Ended, Pool
+from launchkit.machine import processes
+from launchkit.machine.placement import Places
+from launchkit.machine.pool import Ended, Pool
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
 

@@ -8,10 +8,10 @@ import pytest
 from engine_helpers import PATIENCE_S
 from pool_helpers import numbered, stop, wait_for_all
 
-from launchkit import processes
 from launchkit.job import Needs
-from launchkit.placement import Places
-from launchkit.pool import Ended, Pool
+from launchkit.machine import processes
+from launchkit.machine.placement import Places
+from launchkit.machine.pool import Ended, Pool
 
 SMALL, LARGE, NONE = Needs(gpus=1), Needs(gpus=2), Needs(gpus=0)
 

@@ -170,7 +170,8 @@ def test_processes_are_known_by_their_environment(start):
 
 MARKED = """
 import os, sys, time
-from launchkit import process_table, processes
+from launchkit import process_table
+from launchkit.machine import processes
 told, tell = os.pipe()
 def start(become):
     pid = os.fork()

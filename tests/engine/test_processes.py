@@ -17,7 +17,7 @@ needs_numpy = pytest.mark.skipif(
 
 FORK = """
 import os, sys
-from launchkit import processes
+from launchkit.machine import processes
 
 def in_fork(run):
     sys.stdout.flush()
@@ -27,7 +27,7 @@ def in_fork(run):
 
 IS_SAFE = """
 import os
-from launchkit.processes import fork_is_safe
+from launchkit.machine.processes import fork_is_safe
 print(fork_is_safe(), len(os.listdir("/proc/self/task")))
 """
 
@@ -196,7 +196,7 @@ for _ in range(3):
 def test_a_spawned_command_leads_a_session_and_reads_nothing():
     program = """
 import os, sys
-from launchkit import processes
+from launchkit.machine import processes
 child = "import os, sys; sys.exit(os.getsid(0) == os.getpid() and sys.stdin.read() == '')"
 _, status = os.waitpid(processes.spawn([sys.executable, "-c", child]), 0)
 print(os.waitstatus_to_exitcode(status))

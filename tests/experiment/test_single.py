@@ -13,7 +13,7 @@ from pathlib import Path
 import experiments
 import pytest
 
-from launchkit.git_files import GitInfo
+from launchkit.code.git_files import GitInfo
 from launchkit.launcher_util import run_experiment_here, setup_logger
 from launchkit.logging import logger
 

@@ -13,9 +13,9 @@ from mode_tasks import Act, Same
 
 from launchkit import drive
 from launchkit import job as jobs
+from launchkit.display.progress import Progress
 from launchkit.job import JobState, Needs
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.runner import Work
 from launchkit.sweep import Sweep
 

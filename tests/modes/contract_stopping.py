@@ -16,10 +16,10 @@ from mode_tasks import Act
 
 from launchkit import drive, driver
 from launchkit import job as jobs
+from launchkit.display.progress import Progress
 from launchkit.job import JobError, JobState
 from launchkit.logging import Logger
 from launchkit.modes.base import Stop
-from launchkit.progress import Progress
 from launchkit.runner import Work
 
 

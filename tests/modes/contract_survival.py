@@ -21,11 +21,11 @@ from mode_tasks import Act, Same
 from launchkit import cli, drive, driver, files, process_table
 from launchkit import detach as detaching
 from launchkit import job as jobs
+from launchkit.display.progress import Progress
 from launchkit.driver import Driven
 from launchkit.handle import JobHandle, NotCompleted
 from launchkit.job import JobState
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.resume import work_of
 from launchkit.runner import Work
 from launchkit.standing import standing

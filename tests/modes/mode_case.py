@@ -16,9 +16,9 @@ import pytest
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
 
 from launchkit import payload, runner
+from launchkit.display.progress import Progress
 from launchkit.job import Job
 from launchkit.modes import registry
-from launchkit.progress import Progress
 from launchkit.runner import Work
 from launchkit.sweep import Sweep
 

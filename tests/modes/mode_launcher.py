@@ -15,10 +15,10 @@ from mode_tasks import Act
 
 from launchkit import runner
 from launchkit.detach import detach
+from launchkit.display.progress import Progress
 from launchkit.job import Job
 from launchkit.modes import registry
 from launchkit.policy import Policy
-from launchkit.progress import Progress
 from launchkit.resume import work_of
 from launchkit.runner import Work
 from launchkit.sweep import Sweep

@@ -13,8 +13,8 @@ from mode_case import states
 from mode_tasks import Act, Same
 
 from launchkit import runner
+from launchkit.display.progress import Progress
 from launchkit.job import JobState
-from launchkit.progress import Progress
 from launchkit.runner import Work
 
 

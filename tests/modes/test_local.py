@@ -12,10 +12,10 @@ from engine_helpers import PATIENCE_S, environment, run_python, wait_until
 from mode_tasks import Same, Unpicklable
 
 from launchkit.job import Job, JobState, Needs
+from launchkit.machine.placement import usable_cores
 from launchkit.modes import local, registry
 from launchkit.modes.base import Stop
 from launchkit.modes.local import LocalMode
-from launchkit.placement import usable_cores
 from launchkit.runner import Work
 
 
@@ -64,14 +64,14 @@ def test_auto_spawns_where_forking_is_not_safe(tmp_path, monkeypatch):
     sweep = contract.make_sweep(tmp_path / "sweep")
     made = contract.make_jobs(sweep, [0])
     for safe, words in ((True, "forked from this process"), (False, "-m launchkit.worker")):
-        monkeypatch.setattr("launchkit.processes.fork_is_safe", lambda safe=safe: safe)
+        monkeypatch.setattr("launchkit.machine.processes.fork_is_safe", lambda safe=safe: safe)
         (line,) = LocalMode(3).plan(sweep, made, Same("good")).lines
         assert line.startswith("3 at a time")
         assert words in line
 
 
 def test_auto_runs_what_cannot_be_pickled_where_forking_is_safe(tmp_path, monkeypatch):
-    monkeypatch.setattr("launchkit.processes.fork_is_safe", lambda: True)
+    monkeypatch.setattr("launchkit.machine.processes.fork_is_safe", lambda: True)
     outcomes = LocalContract().run(tmp_path / "sweep", Unpicklable(), 2)
     assert {outcome.attempt.state for outcome in outcomes} == {JobState.COMPLETED}
 
@@ -173,10 +173,11 @@ THREADS = """
 import io, sys
 from pathlib import Path
 import numpy
-from launchkit import openblas, runner
+from launchkit import runner
+from launchkit.machine import openblas
 from launchkit.job import Job
 from launchkit.modes.local import LocalMode
-from launchkit.progress import Progress
+from launchkit.display.progress import Progress
 from launchkit.runner import Work
 from launchkit.sweep import Sweep
 class Task:

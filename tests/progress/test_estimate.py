@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launchkit.estimate import EVIDENCE, seconds_left
+from launchkit.display.estimate import EVIDENCE, seconds_left
 
 seconds = st.floats(0.01, 1e5)
 

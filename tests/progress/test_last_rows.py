@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from launchkit import last_rows
+from launchkit.display import last_rows
+from launchkit.display.last_rows import LatestMetrics, last_row, metrics_of
 from launchkit.job import Job
-from launchkit.last_rows import LatestMetrics, last_row, metrics_of
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from progress_sweeps import completed, failed, make_sweep, plan_of
 from terminal import Terminal
 
 from launchkit import job as jobs_room
-from launchkit import progress as progress_room
+from launchkit.display import progress as progress_room
+from launchkit.display.progress import Progress
 from launchkit.job import Attempt, JobState
-from launchkit.progress import Progress
 from launchkit.sweep import Sweep
 
 

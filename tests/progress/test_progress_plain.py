@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from progress_sweeps import completed, failed, make_sweep, plan_of
 
+from launchkit.display.progress import Progress
 from launchkit.job import Attempt, JobState
-from launchkit.progress import Progress
 from launchkit.sweep import Sweep
 
 OVERRIDES = [["lr=0.1", "wandb.api_key=s3cr3t-key"], ["lr=0.2", "wandb.api_key=s3cr3t-key"]]

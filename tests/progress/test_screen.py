@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terminal import Terminal
 
-from launchkit.screen import Screen, cells, fit
+from launchkit.display.screen import Screen, cells, fit
 
 
 @pytest.fixture(autouse=True)

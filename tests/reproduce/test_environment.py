@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launchkit.environment import Environment, Source
-from launchkit.requirements import requirements
+from launchkit.code.environment import Environment, Source
+from launchkit.code.requirements import requirements
 
 
 def normal(name: str) -> str:

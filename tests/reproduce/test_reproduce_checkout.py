@@ -16,9 +16,9 @@ import pytest
 import user_repository
 from user_repository import commit, disturb, everything, git, tree, wipe
 
-from launchkit import code_snapshot
-from launchkit.checkout import BESIDE, CheckoutError, prepare
-from launchkit.code_snapshot import CodeSnapshot
+from launchkit.code import code_snapshot
+from launchkit.code.checkout import BESIDE, CheckoutError, prepare
+from launchkit.code.code_snapshot import CodeSnapshot
 from launchkit.sweep import Sweep
 
 Reproduce = Callable[..., int]

@@ -11,12 +11,12 @@ import pytest
 import user_repository
 from user_repository import git
 
-from launchkit import code_snapshot
-from launchkit.environment import Environment
+from launchkit.code import code_snapshot
+from launchkit.code.environment import Environment
+from launchkit.code.program import Program
+from launchkit.code.reproduce import find
 from launchkit.job import Job, JobState, end, start
 from launchkit.logging.variant import write_variant
-from launchkit.program import Program
-from launchkit.reproduce import find
 from launchkit.sweep import Sweep, SweepError
 
 Reproduce = Callable[..., int]

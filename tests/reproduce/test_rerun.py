@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import user_repository
 
-from launchkit import code_snapshot, rerun
-from launchkit.environment import Environment
+from launchkit.code import code_snapshot, rerun
+from launchkit.code.environment import Environment
+from launchkit.code.program import Program
 from launchkit.job import Job
-from launchkit.program import Program
 from launchkit.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
@@ -121,8 +121,8 @@ def test_secrets_are_in_the_line_but_not_in_what_is_shown() -> None:
 TELLS_ITSELF = """
 import json, sys
 from pathlib import Path
-from launchkit.environment import Environment
-from launchkit.program import Program
+from launchkit.code.environment import Environment
+from launchkit.code.program import Program
 top = Path(sys.argv[1]).resolve()
 print(json.dumps(vars(Program.of_this_process(top, Environment.here()))))
 """

@@ -11,10 +11,10 @@ import pytest
 import user_repository
 from user_repository import tree
 
-from launchkit import code_snapshot, untracked
-from launchkit.code_snapshot import CodeSnapshot
+from launchkit.code import code_snapshot, untracked
+from launchkit.code.code_snapshot import CodeSnapshot
+from launchkit.code.untracked_archive import pack, unpack
 from launchkit.sweep import Sweep
-from launchkit.untracked_archive import pack, unpack
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n"
 

@@ -7,11 +7,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
-from launchkit.board import Board
-from launchkit.job import Attempt, Job
-from launchkit.masking import mask_text
-from launchkit.modes.base import Plan
-from launchkit.report import (
+from launchkit.display.board import Board
+from launchkit.display.report import (
     counts,
     describe,
     duration,
@@ -21,7 +18,10 @@ from launchkit.report import (
     time_of,
     warnings,
 )
-from launchkit.screen import Screen
+from launchkit.display.screen import Screen
+from launchkit.job import Attempt, Job
+from launchkit.masking import mask_text
+from launchkit.modes.base import Plan
 from launchkit.sweep import Sweep
 
 REFRESH_S = 0.2

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from launchkit import driver
+from launchkit.display.progress import Progress
 from launchkit.job import Attempt, JobState
-from launchkit.progress import Progress
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
 

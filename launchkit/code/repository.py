@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from launchkit.git import Answer, Question, ask, public_url
+from launchkit.code.git import Answer, Question, ask, public_url
 
 MOST_REPOSITORIES = 64
 

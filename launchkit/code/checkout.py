@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from launchkit.code_snapshot import UNTRACKED, CodeSnapshot, Repository
-from launchkit.git import GitError, tell
-from launchkit.requirements import requirements
-from launchkit.rerun import Command
-from launchkit.untracked_archive import inside, unpack
+from launchkit.code.code_snapshot import UNTRACKED, CodeSnapshot, Repository
+from launchkit.code.git import GitError, tell
+from launchkit.code.requirements import requirements
+from launchkit.code.rerun import Command
+from launchkit.code.untracked_archive import inside, unpack
 
 BESIDE = ".launchkit-reproduce"
 

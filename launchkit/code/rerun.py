@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from launchkit.code_snapshot import CodeSnapshot
+from launchkit.code.code_snapshot import CodeSnapshot
+from launchkit.code.program import Program
 from launchkit.job import Job
 from launchkit.masking import mask_override
-from launchkit.program import Program
 from launchkit.sweep import Sweep
 
 OPTIONS = {

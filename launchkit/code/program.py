@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from launchkit.environment import Environment
+from launchkit.code.environment import Environment
 
 INSTALLED = {"site-packages", "dist-packages"}
 

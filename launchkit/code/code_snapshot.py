@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from launchkit import files
-from launchkit.environment import Environment
-from launchkit.program import Program, program_directory
-from launchkit.repository import WorkTree, work_trees
+from launchkit.code.environment import Environment
+from launchkit.code.program import Program, program_directory
+from launchkit.code.repository import WorkTree, work_trees
+from launchkit.code.untracked import LeftOut, choose
+from launchkit.code.untracked_archive import Packed, pack
 from launchkit.sweep import Sweep, SweepError
-from launchkit.untracked import LeftOut, choose
-from launchkit.untracked_archive import Packed, pack
 
 UNTRACKED = "untracked.tar"
 MOST_NAMED = 500

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from launchkit.estimate import seconds_left
+from launchkit.display.estimate import seconds_left
+from launchkit.display.last_rows import LatestMetrics
+from launchkit.display.report import describe_swept, duration, in_words, swept_keys
 from launchkit.job import Attempt, Job, JobState, read
-from launchkit.last_rows import LatestMetrics
-from launchkit.report import describe_swept, duration, in_words, swept_keys
 
 RUNNING_AT_MOST = 8
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launchkit import files
-from launchkit.program import program_directory
-from launchkit.repository import work_trees
+from launchkit.code.program import program_directory
+from launchkit.code.repository import work_trees
 
 
 class GitInfo(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launchkit.git import public_url
+from launchkit.code.git import public_url
 
 DISTRIBUTION = re.compile(
     r"(?P<name>\w.*?)(?:-(?P<version>[^-]+)(?:-py[\d.]+)?)?\.(?:dist|egg)-info", re.IGNORECASE

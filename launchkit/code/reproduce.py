@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from launchkit import rerun
-from launchkit.checkout import BESIDE
-from launchkit.code_snapshot import CodeSnapshot, Repository
-from launchkit.environment import Environment
+from launchkit.code import rerun
+from launchkit.code.checkout import BESIDE
+from launchkit.code.code_snapshot import CodeSnapshot, Repository
+from launchkit.code.environment import Environment
 from launchkit.job import OWN_DIR, Job, read
 from launchkit.logging.variant import read_variant
 from launchkit.masking import mask_override, mask_values

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from launchkit.display.last_rows import last_row, number
+from launchkit.display.screen import printable
 from launchkit.job import Attempt, Job, JobState
-from launchkit.last_rows import last_row, number
 from launchkit.logging.table import format_table
 from launchkit.masking import mask_overrides, mask_text
 from launchkit.metrics import default_metrics
-from launchkit.screen import printable
 
 LIST_AT_MOST = 50
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from launchkit.environment import Environment, Source
+from launchkit.code.environment import Environment, Source
 
 
 def requirements(environment: Environment, top: Path | None, checkout: Path) -> str:

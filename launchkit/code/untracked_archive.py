@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from launchkit.untracked import MAX_FILE_BYTES, LeftOut
+from launchkit.code.untracked import MAX_FILE_BYTES, LeftOut
 
 if TYPE_CHECKING:
     import tarfile

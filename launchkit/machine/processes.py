@@ -19,7 +19,8 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from launchkit import openblas, process_table
+from launchkit import process_table
+from launchkit.machine import openblas
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launchkit import openblas
 from launchkit.job import Job, Needs
+from launchkit.machine import openblas
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

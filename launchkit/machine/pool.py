@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from launchkit import interrupts, process_table, processes
+from launchkit import interrupts, process_table
 from launchkit.job import Job, Needs
-from launchkit.placement import Place, Places
+from launchkit.machine import processes
+from launchkit.machine.placement import Place, Places
 
 POLL_S = 0.02
 ASK_AGAIN_S = 1.0

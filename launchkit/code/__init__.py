@@ -1,0 +1,1 @@
+"""What a sweep ran: the user's code and its environment, kept, shown and brought back."""

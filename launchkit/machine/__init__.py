@@ -1,0 +1,1 @@
+"""Processes of jobs on this machine: started, placed, watched and ended."""
