@@ -16,7 +16,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from launchkit import files, interrupts, process_table
@@ -218,7 +218,11 @@ def _latest(sweep: Sweep) -> tuple[int, Driver | None]:
             return 0, None
         try:
             values = json.loads(_path(sweep, number).read_text(encoding="utf-8"))
-            return number, _as_seen_in(sweep, number, Driver(**values))
+            # A later version may say more.
+            known = {
+                field.name: values[field.name] for field in fields(Driver) if field.name in values
+            }
+            return number, _as_seen_in(sweep, number, Driver(**known))
         except FileNotFoundError:
             continue  # its owner came late, and has taken it back
         except (ValueError, TypeError) as error:

@@ -8,7 +8,9 @@ checksum.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -16,8 +18,7 @@ import pickle
 import platform
 import re
 import sys
-from collections.abc import Collection
-from importlib import metadata
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ from launchkit.job import Job
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 
-PACKAGES = ("hydra-core", "omegaconf", "cloudpickle")
-
+PACKAGES = {"hydra-core": "hydra", "omegaconf": "omegaconf", "cloudpickle": "cloudpickle"}
 
 LARGE = 512
 """Bytes from which on a bytes object is kept in a file of its own."""
@@ -66,7 +66,7 @@ def save(sweep: Sweep, task: Task, first: int = 0) -> None:
     header = {
         "sweep": sweep.id,
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": _imported_versions(),
         "sha256": hashlib.sha256(data).hexdigest(),
         "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - '' is the cwd
         "cwd": os.getcwd(),  # noqa: PTH109
@@ -82,7 +82,7 @@ def save_batch(sweep: Sweep, task: Task, jobs: Collection[Job]) -> None:
     """
     nums = [job.num for job in jobs] or [0]
     first, after = min(nums), max(nums) + 1
-    known = _firsts(sweep)
+    known = batches(sweep)
     if after not in known and any(job.num >= after for job in sweep.jobs):
         earlier = [number for number in known if number < after]
         if earlier:
@@ -112,15 +112,16 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
     PayloadError
         If it is of another sweep, another Python or other packages, or damaged.
     """
-    path = _path(sweep, first_of(sweep, num))
+    path = _path(sweep, batch_of(num, batches(sweep)))
     try:
         line, _, data = path.read_bytes().partition(b"\n")
         header = json.loads(line)
         _check(header, sweep, data, other_versions=other_versions)
     except FileNotFoundError as error:
         raise PayloadError(
-            f"{path} is not there: what the jobs run could not be pickled, or the launcher was killed "
-            f"before it was; run the program itself again, with hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
+            f"{path} is not there: what the jobs run could not be pickled, or the launcher was "
+            "killed before it was; run the program itself again, with "
+            f"hydra.sweep.dir={sweep.directory} hydra.launcher.resume=true"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
@@ -184,16 +185,17 @@ def _path(sweep: Sweep, first: int) -> Path:
     return sweep.own / (f"payload-{first}.pkl" if first else "payload.pkl")
 
 
-def first_of(sweep: Sweep, num: int) -> int:
-    """Return the lowest number of the batch that a job is of, which has a payload."""
-    return max((first for first in _firsts(sweep) if first <= num), default=0)
-
-
-def _firsts(sweep: Sweep) -> list[int]:
-    """Return the lowest number of each batch that has a payload."""
+def batches(sweep: Sweep) -> list[int]:
+    """Return the lowest number of each batch that has a payload, in order."""
     names = os.listdir(sweep.own)  # noqa: PTH208
     found = (re.fullmatch(r"payload(?:-(\d+))?\.pkl", name) for name in names)
-    return [int(name[1] or 0) for name in found if name]
+    return sorted(int(name[1] or 0) for name in found if name)
+
+
+def batch_of(num: int, batches: Sequence[int]) -> int:
+    """Return the lowest number of the batch that a job is of."""
+    at = bisect.bisect_right(batches, num)
+    return batches[at - 1] if at else 0
 
 
 def _check(header: dict[str, Any], sweep: Sweep, data: bytes, *, other_versions: bool) -> None:
@@ -201,31 +203,35 @@ def _check(header: dict[str, Any], sweep: Sweep, data: bytes, *, other_versions:
         raise PayloadError(
             f"the payload is of sweep {header['sweep']}, not of {sweep.id}; start the sweep again"
         )
-    written, here = header["python"].split(".")[:2], platform.python_version().split(".")[:2]
-    if written != here:
+    written = header["python"].split(".")[:2]
+    if written != platform.python_version().split(".")[:2]:
         raise PayloadError(
             f"the payload was written by Python {header['python']} and this is "
             f"{platform.python_version()}; run the job with Python {'.'.join(written)}"
         )
     if hashlib.sha256(data).hexdigest() != header["sha256"]:
         raise PayloadError("the payload is damaged (its checksum differs); start the sweep again")
-    if not other_versions and header["packages"] != (here_ := _versions()):
-        changed = [
-            f"{name} {version} (here {here_.get(name, 'none')})"
-            for name, version in header["packages"].items()
-            if here_.get(name) != version
-        ]
+    changed = [
+        f"{name} {version} (here {here})"
+        for name, version in header["packages"].items()
+        if not other_versions and (here := _version(name)) != version
+    ]
+    if changed:
         raise PayloadError(
             f"the payload was written with {', '.join(changed)}; install these versions, or "
             "resume with --force"
         )
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+def _imported_versions() -> dict[str, str]:
+    """Return the versions of what a task may be made of, as far as it has been imported."""
+    imported = {name: sys.modules.get(module) for name, module in PACKAGES.items()}
+    return {name: module.__version__ for name, module in imported.items() if module is not None}
+
+
+def _version(name: str) -> str:
+    try:
+        version: str = importlib.import_module(PACKAGES[name]).__version__
+    except (ImportError, KeyError):
+        return "none"
+    return version

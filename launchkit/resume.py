@@ -65,13 +65,14 @@ def work_of(
         If what the jobs run cannot be read.
     """
     jobs = _chosen(sweep, only, standing(sweep), failed=failed, again=again, changed=changed)
-    batches: dict[int, Task] = {}
+    batches = payload.batches(sweep)
+    loaded: dict[int, Task] = {}
     tasks = {}
     for job in jobs:
-        first = payload.first_of(sweep, job.num)
-        if first not in batches:
-            batches[first] = payload.load(sweep, first, other_versions=other_versions)
-        tasks[job.num] = batches[first]
+        first = payload.batch_of(job.num, batches)
+        if first not in loaded:
+            loaded[first] = payload.load(sweep, first, other_versions=other_versions)
+        tasks[job.num] = loaded[first]
     return Work(
         sweep,
         jobs,

@@ -40,6 +40,7 @@ class Before:
         self.jobs = {job.num: job for job in sweep.jobs}
         self._sweep = sweep
         self._batches: dict[int, Mapping[int, Recipe]] = {}
+        self._firsts = payload.batches(sweep)
 
     def difference(self, job: Job, recipe: Recipe) -> str:
         """Return how a job differs from the one of its number, in words; empty if it does not.
@@ -93,7 +94,7 @@ class Before:
         return list(_changes(before, _yaml(recipe.compose())).values())
 
     def _recipe(self, num: int) -> Recipe | None:
-        first = payload.first_of(self._sweep, num)
+        first = payload.batch_of(num, self._firsts)
         if first not in self._batches:
             self._batches[first] = _recipes(self._sweep, first)
         return self._batches[first].get(num)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra_plugins.launchkit_launcher._options import Options
-from hydra_plugins.launchkit_launcher._resume import take_up
 from hydra_plugins.launchkit_launcher._task import HydraTask
 from launchkit import runner
 from launchkit.driver import refuse_driven
@@ -101,6 +100,9 @@ class SweepDirectory:
     def _taken_up(
         self, sweep: Sweep, jobs: Sequence[Job], task: HydraTask, size: int | None
     ) -> Work:
+        # Most sweeps are new, and their first jobs start the earlier.
+        from hydra_plugins.launchkit_launcher._resume import take_up  # noqa: PLC0415
+
         refuse_driven(sweep)
         taken = take_up(sweep, jobs, task, size, force=self._options.force)
         work = Work(sweep, taken.jobs, task, resumed=True, changed=taken.changed)

@@ -27,9 +27,7 @@ from hydra_plugins.launchkit_launcher._returns import (
 )
 from hydra_plugins.launchkit_launcher._task import HydraTask
 from launchkit import runner
-from launchkit.detach import detach, handed_over
 from launchkit.display.progress import Progress
-from launchkit.dry_run import describe
 from launchkit.handle import JobHandle
 from launchkit.job import Job
 from launchkit.modes import registry
@@ -139,6 +137,8 @@ class Multirun:
             return [HandedOver(JobHandle(sweep, job), everything) for job in jobs]
         work = self._directory.work(self._collected, everything, self._size)
         if self._options.dry_run:
+            from launchkit.dry_run import describe  # noqa: PLC0415 - as below
+
             plan = describe(work, self._mode, self._options.policy, self._directory.aside)
             print(plan)  # noqa: T201 - as asked
         else:
@@ -148,6 +148,9 @@ class Multirun:
         return [HandedOver(JobHandle(work.sweep, job), everything) for job in last]
 
     def _hand_over(self, work: Work) -> None:
+        # Most sweeps do without, and their first jobs start the earlier.
+        from launchkit.detach import detach, handed_over  # noqa: PLC0415
+
         left = work.left(standing(work.sweep) if work.resumed else {})
         try:
             pid = detach(work, self._mode, self._options.policy)

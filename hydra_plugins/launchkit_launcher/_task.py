@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.launchkit_launcher._recipe import Recipe
 from launchkit import callback, files
@@ -101,13 +101,14 @@ class HydraTask:
             with open_dict(config):
                 config.hydra.sweep.subdir = os.path.relpath(job.directory, config.hydra.sweep.dir)
         try:
-            done = run_job(
-                hydra_context=self._context,
-                task_function=_in_job(self._task_function, job),
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-            )
+            with _copied_once():
+                done = run_job(
+                    hydra_context=self._context,
+                    task_function=_in_job(self._task_function, job),
+                    config=config,
+                    job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir",
+                )
         finally:
             logger.close()
         if done.status is JobStatus.COMPLETED:
@@ -146,6 +147,27 @@ class HydraTask:
         return bytes(cloudpickle.dumps(state))
 
 
+@contextlib.contextmanager
+def _copied_once() -> Iterator[None]:
+    """Let `run_job` copy Hydra's config once instead of twice, an eighth of what a job costs.
+
+    It sets the config, looks up the job's directory, and sets it again: nobody but that
+    lookup sees the first copy, and the config itself serves it as well.
+    """
+    hydra_config = HydraConfig.instance()
+
+    def set_config(config: DictConfig) -> None:
+        del hydra_config.set_config  # the next time, Hydra's own
+        OmegaConf.set_readonly(config.hydra, True)
+        hydra_config.cfg = config  # type: ignore[assignment]  # as Hydra itself does
+
+    hydra_config.set_config = set_config  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        vars(hydra_config).pop("set_config", None)
+
+
 def _keep_failure(job: Job, done: JobReturn) -> None:
     """Keep a failed job's exception for the launcher, which raises it to Hydra's sweeper."""
     failure = copy.copy(done)
@@ -163,6 +185,9 @@ def _in_job(function: TaskFunction, job: Job) -> Callable[[DictConfig], Any]:
 
     @functools.wraps(function)
     def wrapped(config: DictConfig) -> Any:
+        whole = HydraConfig.instance().cfg
+        if list(whole) != ["hydra"]:  # type: ignore[call-overload]  # a Hydra that sets it once
+            HydraConfig.instance().set_config(whole)  # type: ignore[arg-type]  # as above
         callback.ensure_open(HydraConfig.get(), config, job.directory)
         try:
             return function(config)

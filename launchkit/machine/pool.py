@@ -73,6 +73,8 @@ class Pool:
     def wait(self, timeout: float) -> list[Ended]:
         """Fill the places, and return the jobs that ended, once there is one.
 
+        The place of a job that went well is filled at once, any other at the next call.
+
         Parameters
         ----------
         timeout
@@ -85,8 +87,9 @@ class Pool:
             due = min([deadline, *(process.due for process in self._running.values())])
             ended = self._reap(max(0.0, due - time.monotonic()))
             if ended:
-                # The places are filled again at the next call: after what ended, nothing more
-                # may be wanted.
+                # After a job that went wrong, nothing more may be wanted.
+                if all(end.code == 0 for end in ended):
+                    self._fill()
                 self._let_go_of_orphans()
                 return ended
             if time.monotonic() >= deadline:
