@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from _processes import Run, RunFailed, run
@@ -45,6 +45,24 @@ def arguments(description: str | None, *, rounds: int, jobs: int) -> argparse.Na
     parser.add_argument("--jobs", type=int, default=jobs, help="jobs of a sweep")
     given = parser.parse_args()
     given.judged = given.rounds >= rounds and given.jobs == jobs
+    return given
+
+
+def sizes_given(
+    description: str | None, sizes: Sequence[int], *, rounds: int
+) -> argparse.Namespace:
+    """Read ``--rounds`` and the sizes of sweeps: ``--sizes``, or ``--jobs`` for two of them."""
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help="measured rounds of each size")
+    parser.add_argument("--jobs", type=int, help="measure this many, and half as many")
+    parser.add_argument("--sizes", help="numbers of jobs, ascending, with commas")
+    given = parser.parse_args()
+    if given.sizes:
+        given.sizes = [int(size) for size in given.sizes.split(",")]
+    else:
+        given.sizes = [given.jobs // 2, given.jobs] if given.jobs else list(sizes)
+    if len(given.sizes) < 2:
+        parser.error("--sizes needs two numbers at least")
     return given
 
 

@@ -10,7 +10,6 @@ the largest size against the one before it, and at 10,000 jobs the limits.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from _measure import Comparison, Limit, Line, report
 from _processes import Run, run
-from _sweeps import LOCAL, App, app
+from _sweeps import LOCAL, App, app, sizes_given
 
 SIZES = (100, 1_000, 10_000)
 FAILING = 10
@@ -47,7 +46,7 @@ if __name__ == "__main__":
 
 def main() -> int:
     """Measure and return the exit code."""
-    given = _arguments()
+    given = sizes_given(__doc__, SIZES, rounds=5)
     seconds: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     size_of_files = {}
     cold = True
@@ -135,21 +134,6 @@ def _drop_caches() -> bool:
     except OSError:
         return False
     return True
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each command")
-    parser.add_argument("--jobs", type=int, help="measure this many, and half as many")
-    parser.add_argument("--sizes", help="numbers of jobs, ascending, with commas")
-    given = parser.parse_args()
-    if given.sizes:
-        given.sizes = [int(size) for size in given.sizes.split(",")]
-    else:
-        given.sizes = [given.jobs // 2, given.jobs] if given.jobs else list(SIZES)
-    if len(given.sizes) < 2:
-        parser.error("--sizes needs two numbers at least")
-    return given
 
 
 if __name__ == "__main__":

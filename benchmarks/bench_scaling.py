@@ -9,12 +9,11 @@ largest size against the one before it; among few jobs, the start of the program
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections import defaultdict
 
 from _measure import Comparison, report
-from _sweeps import LOCAL, app
+from _sweeps import LOCAL, app, sizes_given
 
 SIZES = (100, 1_000, 10_000)
 GROWTH = 1.25
@@ -22,7 +21,7 @@ GROWTH = 1.25
 
 def main() -> int:
     """Measure and return the exit code."""
-    given = _arguments()
+    given = sizes_given(__doc__, SIZES, rounds=1)
     sizes: list[int] = given.sizes
     walls, cpus = defaultdict(list), defaultdict(list)
     with app() as made:
@@ -48,21 +47,6 @@ def main() -> int:
         wall_ms_a_job=walls,
         cpu_ms_a_job=cpus,
     )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1, help="measured rounds of each size")
-    parser.add_argument("--jobs", type=int, help="measure this many, and half as many")
-    parser.add_argument("--sizes", help="numbers of jobs, ascending, with commas")
-    given = parser.parse_args()
-    if given.sizes:
-        given.sizes = [int(size) for size in given.sizes.split(",")]
-    else:
-        given.sizes = [given.jobs // 2, given.jobs] if given.jobs else list(SIZES)
-    if len(given.sizes) < 2:
-        parser.error("--sizes needs two numbers at least")
-    return given
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _fork(work: Work, mode: Mode, policy: Policy) -> int:
             os._exit(0)
         os.close(reading)
         _print_to_log(work.sweep)
-        return _supervise(work, mode, policy, lambda text: _tell(writing, text))
+        return _supervise(work, mode, policy, _Launcher(writing).tell)
 
     with processes.holding_signals():
         pid = processes.fork(supervise, bound=False)
@@ -124,13 +124,9 @@ def _spawn(work: Work) -> int:
 def main(directory: str) -> int:
     """Supervise the jobs of a sweep whose numbers come from standard input."""
     wanted = json.load(sys.stdin)
-    writing = os.dup(1)
+    launcher = _Launcher(os.dup(1))
     sweep = Sweep.open(directory)
     _print_to_log(sweep)
-
-    def tell(text: str) -> None:
-        _tell(writing, text)
-
     try:
         mode = registry.create(sweep.mode, sweep.settings)
         work = work_of(
@@ -142,9 +138,9 @@ def main(directory: str) -> int:
         )
         policy = Policy(**sweep.policy)
     except (ValueError, SweepError, PayloadError) as error:
-        tell(str(error))
+        launcher.tell(str(error))
         return REFUSED_CODE
-    return _supervise(work, mode, policy, tell)
+    return _supervise(work, mode, policy, launcher.tell)
 
 
 def _supervise(work: Work, mode: Mode, policy: Policy, tell: Callable[[str], None]) -> int:
@@ -167,13 +163,20 @@ def _ready(sweep: Sweep, said: str) -> int:
     raise SweepError(said or f"the supervisor has ended early; see {sweep.own / LOG}")
 
 
-def _tell(fd: int, text: str) -> None:
-    """Say something to the launcher, once: it then has no more to wait for."""
-    try:
-        os.write(fd, text.encode(errors="backslashreplace"))
+class _Launcher:
+    """The launcher, at the other end of a pipe, which waits for one word."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd: int | None = fd
+
+    def tell(self, text: str) -> None:
+        """Say something, the first time; it then has no more to wait for."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        with contextlib.suppress(BrokenPipeError):  # it has left without waiting
+            os.write(fd, text.encode(errors="backslashreplace"))
         os.close(fd)
-    except OSError:  # said before; or the launcher has left without waiting for it
-        return
 
 
 def _open_log(sweep: Sweep) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from launchkit.job import Attempt, Job, JobError, JobState, end
+from launchkit.job import Attempt, Job, JobError, JobState, end, read
 from launchkit.sweep import Sweep
 from launchkit.task import Task
+
+READ_AGAIN_S = (0.1, 0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,16 @@ class Mode(ABC):
     def running(self) -> tuple[int, ...]:
         """Return the numbers of the jobs known to run now."""
         return ()
+
+
+def known_state(job: Job) -> Attempt:
+    """Return what a job's state file says; nothing, if it cannot be read after some tries."""
+    for delay in READ_AGAIN_S:
+        try:
+            return read(job.directory)
+        except OSError:  # a file server may not answer for a moment
+            time.sleep(delay)
+    return Attempt()
 
 
 def settle(job: Job, attempt: Attempt, code: int, stop: Stop | None = None) -> Attempt:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 
 from launchkit import worker
-from launchkit.job import HEARTBEAT_S, Attempt, Job, beat, read
+from launchkit.job import HEARTBEAT_S, Attempt, Job, beat
 from launchkit.machine import placement, processes
 from launchkit.machine.placement import Place, Places
 from launchkit.machine.pool import Ended, Pool
-from launchkit.modes.base import Mode, Plan, Stop, settle
+from launchkit.modes.base import Mode, Plan, Stop, known_state, settle
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 
@@ -104,7 +104,7 @@ class LocalMode(Mode):
         attempts = {}
         while self._stopped:
             job = self._stopped.pop(0)
-            attempts[job.num] = settle(job, read(job.directory), 0, self._stops.pop(job.num))
+            attempts[job.num] = settle(job, known_state(job), 0, self._stops.pop(job.num))
         if not attempts:
             self._beat()
             attempts = self._settle(self._pool.wait(min(timeout, HEARTBEAT_S)))
@@ -151,7 +151,7 @@ class LocalMode(Mode):
         for end_ in ended:
             job, _ = self._jobs.pop(end_.num)
             stop = self._stops.pop(end_.num, None)
-            attempts[end_.num] = settle(job, read(job.directory), end_.code, stop)
+            attempts[end_.num] = settle(job, known_state(job), end_.code, stop)
         return attempts
 
     def _beat(self) -> None:
