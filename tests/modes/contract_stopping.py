@@ -91,9 +91,10 @@ class StoppingContract(ModeCase):
 
     def test_what_it_is_stopped_for_is_its_state_and_its_reason(self, tmp_path):
         sweep = self.make_sweep(tmp_path / "sweep")
-        mode, made = self._submit(sweep, ["block" if self.own_process else "good", "good", "good"])
+        first = "block" if self.own_process else "good"
+        mode, made = self._submit(sweep, [first, first, "good"])
         if self.own_process:
-            self._poll_until_blocked(mode, sweep, [0])
+            self._poll_until_blocked(mode, sweep, [0, 1])
         else:
             mode.poll(0.0)
         stops = {
@@ -107,6 +108,9 @@ class StoppingContract(ModeCase):
             attempt = jobs.read(made[num].directory)
             assert (attempt.state, attempt.error) == (JobState.TIMEOUT, stop.error)
             assert attempts[num] == attempt
+        if self.own_process:
+            mode.cancel([1], 30.0, Stop())
+            poll_until_ended(mode, [1])
 
     def test_cancelling_what_is_unknown_does_nothing(self):
         mode = self.make_mode()
