@@ -196,13 +196,13 @@ class PolicyContract(ModeCase):
         assert [outcome.attempt.state.bad for outcome in allowed] == (
             [action == "raises" for action in actions]
         )
-        actions[4:7] = ["block" if self.own_process else "good"] * 3
+        # The third failure can only come after the other two, whatever runs beside them.
+        actions = ["raises"] * 3 + ["block" if self.own_process else "good"] * 4 + ["good"]
         stopped = self.run(
             tmp_path / "stopped", Act(dict(enumerate(actions))), 8, Policy(max_failures=2)
         )
         ends = [str(outcome.attempt.state) for outcome in stopped]
-        assert ends[:4] == ["failed", "failed", "completed", "failed"]
-        assert ends[4:] == ["cancelled"] * 4
+        assert ends == ["failed"] * 3 + ["cancelled"] * 5
         assert stopped[7].attempt.started is None
         directory = tmp_path / "stopped"
         wait_for_end_of([pid for num in range(8) for pid in self.pids(directory, num)])
