@@ -19,6 +19,8 @@ RUN_COLUMNS = (
     "directory", "sweep", "job", "state", "attempt", "started", "ended", "seconds", "rows", "error",
 )  # fmt: skip
 INDEX_COLUMNS = ("sweep", "job", "row")
+LATEST_S = 2.0**33
+"""Unix seconds up to which nanoseconds are whole numbers of 64 bits: the year 2242."""
 
 
 @dataclass(frozen=True)
@@ -124,4 +126,15 @@ def _floats(values: list[float | None]) -> Column:
 
 
 def _times(seconds: list[float | None]) -> pd.Series[Any]:
-    return pd.Series(pd.to_datetime(_floats(seconds), unit="s", utc=True))
+    """Return unix seconds as UTC times; what is no time of our age is missing."""
+    # Not by pandas' `unit="s"`: there, a floating point flag that something else has left
+    # behind is an error.
+    values = _floats(seconds)
+    times = np.full(len(values), "NaT", dtype="datetime64[ns]")
+    known = np.abs(values) < LATEST_S
+    whole = np.floor(values[known])
+    nanoseconds = whole.astype("int64") * 10**9
+    nanoseconds += np.rint((values[known] - whole) * 1e9).astype("int64")
+    times[known] = nanoseconds.view("datetime64[ns]")
+    stamped: pd.Series[Any] = pd.Series(pd.DatetimeIndex(times, tz="UTC"))
+    return stamped

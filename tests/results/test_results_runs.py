@@ -260,3 +260,14 @@ def test_override_strings_are_split_into_name_and_text():
 def test_the_text_of_an_override_is_typed(text, value):
     assert typed(text) == value
     assert type(typed(text)) is type(value)
+
+
+def test_times_are_utc_and_what_is_no_time_is_missing(tmp_path):
+    sweep(tmp_path, [([f"x={num}"], str(num)) for num in range(4)])
+    for num, started in enumerate((1795340795.9063766, 0.0, 1e300, None)):
+        run(tmp_path / str(num), state=state("completed", started=started, ended=started))
+    times = load_sweep(tmp_path).runs["started"]
+    assert str(times.dtype) == "datetime64[ns, UTC]"
+    assert times[0] == pd.Timestamp("2026-11-22T09:46:35.906376600Z")
+    assert times[1] == pd.Timestamp("1970-01-01T00:00:00Z")
+    assert times[2:].isna().all()
