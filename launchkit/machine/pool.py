@@ -116,7 +116,7 @@ class Pool:
             process.press()
 
     def _fill(self) -> None:
-        if self._waiting and not self._running:
+        if self._waiting and self._adopted_before is None:
             self._others = process_table.children()
             self._adopted_before = processes.adopt_orphans()
         while self._waiting:

@@ -130,7 +130,7 @@ def test_a_job_whose_request_to_stop_was_lost_is_asked_again(make_pool, tmp_path
     assert (tmp_path / "asked0").read_text() == "2\n"
 
 
-@pytest.mark.parametrize("jobs", [0, 3])
+@pytest.mark.parametrize("jobs", [0, 3, 20])
 def test_orphans_of_others_are_taken_in_only_while_jobs_run(jobs):
     program = f"""{SUBREAPER}
 from pathlib import Path
