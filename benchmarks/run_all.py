@@ -97,7 +97,8 @@ def _row(against: str, line: dict[str, Any]) -> list[str]:
     ours = statistics.median(line["ours"])
     unit = line["unit"]
     if "limit" in line:
-        required, measured = f"at most {line['limit']:g} {unit}", f"{ours:.3g} {unit}"
+        required, measured = f"at most {line['limit']:g} {unit}", f"{ours:.4g} {unit}"
+        against = ""
     else:
         theirs = statistics.median(line["theirs"])
         sides = f"({ours:.3g} {unit}, theirs {theirs:.3g} {unit})"
