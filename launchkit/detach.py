@@ -15,8 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from launchkit import capture, payload, runner
-from launchkit.code import code_snapshot
+from launchkit import capture, runner
 from launchkit.display.progress import Progress
 from launchkit.driver import refuse_driven
 from launchkit.machine import processes
@@ -51,12 +50,7 @@ def detach(work: Work, mode: Mode, policy: Policy) -> int:
         return _fork(work, mode, policy)
     if work.resumed:
         refuse_driven(work.sweep)
-        work.sweep.put(work.jobs)
-    else:
-        work.sweep.add(work.jobs)
-    if not work.saved:
-        code_snapshot.save(work.sweep)
-        payload.save_batch(work.sweep, work.task, work.jobs)
+    runner.write_down(work, plan)
     return _spawn(work)
 
 

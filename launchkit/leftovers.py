@@ -14,7 +14,7 @@ from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, end, last_sign
 from launchkit.machine import processes
 from launchkit.standing import GONE
 from launchkit.states import read_all
-from launchkit.sweep import Sweep, SweepError
+from launchkit.sweep import TAG, Sweep, SweepError
 
 ROUNDS_S = 5.0
 
@@ -114,7 +114,7 @@ def _attempts(sweep: Sweep) -> Iterator[tuple[Job, Attempt]]:
 
 
 def _left(sweep: Sweep, leaders: Mapping[int, _Leader]) -> set[int]:
-    found = process_table.tagged("LAUNCHKIT_TAG", sweep.tag)
+    found = process_table.tagged(TAG, sweep.tag)
     begun = {
         pid
         for pid, (session, started) in process_table.members(leaders).items()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from launchkit.job import Attempt, Job, JobState
+from launchkit.job import Attempt, Job
 
 RETRY_ON = ("lost", "preempted", "timeout", "failed")
 LONGEST_DELAY_S = 300.0
@@ -44,19 +45,17 @@ class Policy:
     timeout_min: float | None = None
     fail_fast: bool = False
     max_failures: int | None = None
-    _states: frozenset[JobState] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_whole("max_retries", self.max_retries)
+        check_whole("max_retries", self.max_retries)
         if self.max_failures is not None:
-            _check_whole("max_failures", self.max_failures)
+            check_whole("max_failures", self.max_failures)
         _check_seconds("retry_delay_s", self.retry_delay_s)
         check_timeout(self.timeout_min)
         if not isinstance(self.fail_fast, bool):
             raise ValueError(f"fail_fast is {self.fail_fast!r}; it must be true or false")
         # From Hydra it is a list of its own, which JSON does not know.
         object.__setattr__(self, "retry_on", _checked_states(self.retry_on))
-        object.__setattr__(self, "_states", frozenset(map(JobState, self.retry_on)))
 
     def retries(self, attempt: Attempt, made: int) -> bool:
         """Tell whether a job is tried again.
@@ -68,7 +67,7 @@ class Policy:
         made
             How many attempts it has had in this run of the sweep.
         """
-        return attempt.state in self._states and made <= self.max_retries
+        return attempt.state in self.retry_on and made <= self.max_retries
 
     def delay(self, made: int) -> float:
         """Return the seconds to wait after so many attempts."""
@@ -92,7 +91,18 @@ class Policy:
         return None if minutes is None else minutes * 60.0
 
 
-def check_timeout(minutes: float | None) -> None:
+def check_whole(name: str, value: Any, least: int = 0, *, optional: bool = False) -> None:
+    """Raise ValueError if a setting is no whole number from `least` on, nor None if it may be."""
+    if value is None and optional:
+        return
+    if type(value) is not int or value < least:
+        raise ValueError(
+            f"{name} is {value!r}; it must be a whole number of {least} or more"
+            + (", or null" if optional else "")
+        )
+
+
+def check_timeout(minutes: Any) -> None:
     """Raise ValueError if a time limit is none."""
     if minutes is None:
         return
@@ -110,11 +120,6 @@ def _checked_states(states: Sequence[str]) -> tuple[str, ...]:
         if state not in RETRY_ON:
             raise ValueError(f"retry_on has {state!r}; it may have {', '.join(RETRY_ON)}")
     return tuple(states)
-
-
-def _check_whole(name: str, value: int) -> None:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of 0 or more")
 
 
 def _check_seconds(name: str, value: float) -> None:

@@ -169,17 +169,30 @@ def _writing(sweep: Sweep) -> Iterator[None]:
 
 def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:
     """Write down what is going to run, and return the jobs that need not run."""
-    sweep = work.sweep
     if work.resumed:
         # Those that the driver before this one has not heard were not meant for this one.
-        requests.take(sweep)
-        sweep.put(work.jobs)
+        requests.take(work.sweep)
+    write_down(work, plan)
+    return _renew(work) if work.resumed else {}
+
+
+def write_down(work: Work, plan: Plan) -> None:
+    """Write down, below the sweep, which jobs there are, and what they run.
+
+    Raises
+    ------
+    SweepError
+        If the jobs cannot be added to the sweep.
+    PayloadError
+        If the task cannot be pickled where it must be.
+    """
+    if work.resumed:
+        work.sweep.put(work.jobs)
     else:
-        sweep.add(work.jobs)
-    code_snapshot.save(sweep)
+        work.sweep.add(work.jobs)
+    code_snapshot.save(work.sweep)
     if not work.saved:
         _save_payload(work, plan)
-    return _renew(work) if work.resumed else {}
 
 
 def _save_payload(work: Work, plan: Plan) -> None:

@@ -36,9 +36,9 @@ def standing_of(sweep: Sweep, job: Job) -> Attempt:
 def as_known(attempt: Attempt) -> Attempt:
     """Return an attempt as lost, if it was running and its process is known to be gone."""
     running = attempt.state in (JobState.RUNNING, JobState.SUBMITTED)
-    if not running or attempt.process is None or process_table.is_alive(attempt.process):
+    if not running or attempt.process is None:
         return attempt
-    if process_table.is_alive(attempt.process) is None:
+    if process_table.is_alive(attempt.process) is not False:
         return attempt
     return replace(attempt, state=JobState.LOST, error=GONE)
 

@@ -16,6 +16,8 @@ from launchkit._version import __version__
 from launchkit.job import OWN_DIR, Attempt, Job, JobState, Needs
 
 EXISTING = ("refuse", "set_aside")
+TAG = "LAUNCHKIT_TAG"
+"""The environment variable that the processes of a sweep's jobs are known by."""
 
 
 class SweepError(RuntimeError):

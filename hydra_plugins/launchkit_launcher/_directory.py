@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hydra_plugins.launchkit_launcher._options import Options
@@ -88,7 +89,7 @@ class SweepDirectory:
             runner.check(work, self._mode, self._options.policy)
             work.sweep.check(jobs)
             self._sweep = self._made(size)
-            work = Work(self._sweep, jobs, task)
+            work = replace(work, sweep=self._sweep)
         return work
 
     def withdraw(self, jobs: Sequence[Job]) -> None:
@@ -111,11 +112,11 @@ class SweepDirectory:
             sweep = sweep.reconfigured(
                 mode=self._mode.name,
                 settings=self._options.mode_settings,
-                policy=self._options.saved_policy,
+                policy=asdict(self._options.policy),
                 size=size,
             )
         self._sweep = sweep
-        return Work(sweep, taken.jobs, task, resumed=True, changed=taken.changed)
+        return replace(work, sweep=sweep)
 
     def _made(self, size: int | None) -> Sweep:
         return Sweep.create(
@@ -123,7 +124,7 @@ class SweepDirectory:
             mode=self._mode.name,
             settings=self._options.mode_settings,
             command=sys.argv,
-            policy=self._options.saved_policy,
+            policy=asdict(self._options.policy),
             size=size,
         )
 

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.launchkit_launcher._task import HydraTask
 from launchkit.job import Job, Needs
-from launchkit.policy import check_timeout
+from launchkit.policy import check_timeout, check_whole
 
 NEEDS = {"gpus_per_job": "gpus", "cpus_per_job": "cpus", "timeout_min": "timeout_min"}
 """The settings of a launcher that may differ by job, and what they are of a job's needs."""
@@ -101,18 +101,14 @@ class JobMaker:
         return Needs(**values)
 
 
-def _check(key: str, value: object, num: int) -> None:
-    least = 0 if key == "gpus_per_job" else 1
-    if key == "timeout_min":
-        try:
-            check_timeout(value)  # type: ignore[arg-type]  # it says what is wrong with any value
-        except ValueError as error:
-            raise ValueError(f"job {num}: hydra.launcher.{error}") from error
-    elif value is not None and (type(value) is not int or value < least):
-        raise ValueError(
-            f"job {num}: hydra.launcher.{key} is {value!r}; it must be a whole number of "
-            f"{least} or more, or null"
-        )
+def _check(key: str, value: Any, num: int) -> None:
+    try:
+        if key == "timeout_min":
+            check_timeout(value)
+        else:
+            check_whole(key, value, 0 if key == "gpus_per_job" else 1, optional=True)
+    except ValueError as error:
+        raise ValueError(f"job {num}: hydra.launcher.{error}") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from launchkit.policy import Policy
 from launchkit.sweep import EXISTING
 
-POLICY = tuple(field.name for field in dataclasses.fields(Policy) if field.init)
+POLICY = tuple(field.name for field in dataclasses.fields(Policy))
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,6 @@ class Options:
         own = {field.name for field in dataclasses.fields(cls)} - {"policy", "mode_settings"}
         chosen = {key: left.pop(key) for key in own if key in left}
         return cls(policy, left, **chosen)
-
-    @property
-    def saved_policy(self) -> dict[str, Any]:
-        """The policy as a sweep's file has it."""
-        return {key: getattr(self.policy, key) for key in POLICY}
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from launchkit.job import Attempt, Job, JobError, JobState, end, read
-from launchkit.sweep import Sweep
+from launchkit.sweep import TAG, Sweep
 from launchkit.task import Task
 
 READ_AGAIN_S = (0.1, 0.5, 2.0)
@@ -134,24 +134,33 @@ def known_state(job: Job) -> Attempt:
     return Attempt()
 
 
-def settle(job: Job, attempt: Attempt, code: int, stop: Stop | None = None) -> Attempt:
+def tags(sweep: Sweep, job: Job) -> dict[str, str]:
+    """Return the environment variables by which what a job starts is known as the sweep's."""
+    return {
+        "LAUNCHKIT_SWEEP": sweep.id,
+        TAG: sweep.tag,
+        "LAUNCHKIT_JOB": str(job.num),
+    }
+
+
+def settle(job: Job, code: int, stop: Stop | None = None) -> Attempt:
     """Give a job whose process has ended, or never was, its final state.
+
+    A job whose state file says how it ended is believed, but for one that says that it was
+    asked to stop: `stop` knows why.
 
     Parameters
     ----------
     job
         The job.
-    attempt
-        What its state file says. A job that has said how it ended is believed, but for one
-        that says that it was asked to stop: `stop` knows why.
     code
         The exit code of its process, or minus the number of the signal that ended it.
     stop
         Why it was ended on request, if it was.
     """
-    if attempt.state.final and (stop is None or attempt.state is not JobState.CANCELLED):
-        return attempt
-    if attempt.state.final and stop == Stop():
+    attempt = known_state(job)
+    asked = attempt.state is JobState.CANCELLED and stop not in (None, Stop())
+    if attempt.state.final and not asked:
         return attempt
     error = stop.error if stop is not None else _death(job, code)
     started = attempt.started is not None

@@ -13,10 +13,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from launchkit import interrupts, process_table, worker
-from launchkit.job import Attempt, Job, read
+from launchkit.job import Attempt, Job
 from launchkit.machine import processes
-from launchkit.modes.base import Mode, Plan, Stop, settle, unwritable
-from launchkit.sweep import Sweep
+from launchkit.modes.base import (
+    Mode,
+    Plan,
+    Stop,
+    known_state,
+    settle,
+    tags,
+    unwritable,
+)
+from launchkit.sweep import TAG, Sweep
 from launchkit.task import Task
 
 
@@ -45,10 +53,10 @@ class HereMode(Mode):
         if self._interrupted is not None:
             job, self._interrupted = self._interrupted, None
             # The signal may have come before the job could begin.
-            return {job.num: settle(job, read(job.directory), worker.CANCELLED_CODE, Stop())}
+            return {job.num: settle(job, worker.CANCELLED_CODE, Stop())}
         if self._stopped:
             job, stop = self._stopped.pop(0)
-            return {job.num: settle(job, read(job.directory), 0, stop)}
+            return {job.num: settle(job, 0, stop)}
         if not self._queue:
             with interrupts.felt():
                 time.sleep(timeout)
@@ -65,7 +73,7 @@ class HereMode(Mode):
             raise
         except OSError as problem:
             return {job.num: unwritable(job, problem)}
-        return {job.num: read(job.directory)}
+        return {job.num: known_state(job)}
 
     def cancel(self, nums: Iterable[int], grace: float, stop: Stop) -> None:
         """Take jobs that have not run out of the queue."""
@@ -79,17 +87,13 @@ class HereMode(Mode):
 def _tagged(sweep: Sweep, job: Job) -> Iterator[None]:
     """Let what a job starts be known as the sweep's, should this process be killed."""
     before = dict(os.environ)
-    tags = {
-        "LAUNCHKIT_SWEEP": sweep.id,
-        "LAUNCHKIT_TAG": sweep.tag,
-        "LAUNCHKIT_JOB": str(job.num),
-    }
-    os.environ.update(tags)
+    variables = tags(sweep, job)
+    os.environ.update(variables)
     try:
-        with processes.marked("LAUNCHKIT_TAG", tags["LAUNCHKIT_TAG"]):
+        with processes.marked(TAG, variables[TAG]):
             yield
     finally:
-        for name in tags:
+        for name in variables:
             os.environ.pop(name, None)
             if name in before:
                 os.environ[name] = before[name]

@@ -12,8 +12,9 @@ from launchkit.job import HEARTBEAT_S, Attempt, Job, beat
 from launchkit.machine import placement, processes
 from launchkit.machine.placement import Place, Places
 from launchkit.machine.pool import Ended, Pool
-from launchkit.modes.base import Mode, Plan, Stop, known_state, settle
-from launchkit.sweep import Sweep
+from launchkit.modes.base import Mode, Plan, Stop, settle, tags
+from launchkit.policy import check_whole
+from launchkit.sweep import TAG, Sweep
 from launchkit.task import Task
 
 START_METHODS = ("auto", "fork", "spawn")
@@ -64,7 +65,7 @@ class LocalMode(Mode):
             ("gpus_per_job", gpus_per_job, 0),
             ("cpus_per_job", cpus_per_job, 1),
         ):
-            _check_whole(name, value, least, optional=name != "jobs_per_gpu")
+            check_whole(name, value, least, optional=name != "jobs_per_gpu")
         if start_method not in START_METHODS:
             raise ValueError(
                 f"start_method is {start_method!r}; it must be one of {', '.join(START_METHODS)}"
@@ -104,7 +105,7 @@ class LocalMode(Mode):
         attempts = {}
         while self._stopped:
             job = self._stopped.pop(0)
-            attempts[job.num] = settle(job, known_state(job), 0, self._stops.pop(job.num))
+            attempts[job.num] = settle(job, 0, self._stops.pop(job.num))
         if not attempts:
             self._beat()
             attempts = self._settle(self._pool.wait(min(timeout, HEARTBEAT_S)))
@@ -127,12 +128,7 @@ class LocalMode(Mode):
 
     def _start(self, job: Job, place: Place) -> int:
         assert self._sweep is not None
-        variables = {
-            **place.environment(),
-            "LAUNCHKIT_SWEEP": self._sweep.id,
-            "LAUNCHKIT_TAG": self._sweep.tag,
-            "LAUNCHKIT_JOB": str(job.num),
-        }
+        variables = {**place.environment(), **tags(self._sweep, job)}
         if not self._forks:
             command = _command(self._sweep, str(job.num))
             return processes.spawn([*command, f"--parent={os.getpid()}"], variables)
@@ -141,7 +137,7 @@ class LocalMode(Mode):
         def run() -> int:
             os.environ.update(variables)
             place.apply()
-            with processes.marked("LAUNCHKIT_TAG", variables["LAUNCHKIT_TAG"]):
+            with processes.marked(TAG, variables[TAG]):
                 return worker.run_apart(job, lambda: task)
 
         return processes.fork(run)
@@ -151,7 +147,7 @@ class LocalMode(Mode):
         for end_ in ended:
             job, _ = self._jobs.pop(end_.num)
             stop = self._stops.pop(end_.num, None)
-            attempts[end_.num] = settle(job, known_state(job), end_.code, stop)
+            attempts[end_.num] = settle(job, end_.code, stop)
         return attempts
 
     def _beat(self) -> None:
@@ -163,16 +159,6 @@ class LocalMode(Mode):
 
 def _command(sweep: Sweep, num: str) -> list[str]:
     return [sys.executable, "-m", "launchkit.worker", str(sweep.directory), num]
-
-
-def _check_whole(name: str, value: int | None, least: int, *, optional: bool) -> None:
-    if value is None and optional:
-        return
-    if type(value) is not int or value < least:
-        raise ValueError(
-            f"{name} is {value!r}; it must be a whole number of {least} or more"
-            + (", or null" if optional else "")
-        )
 
 
 def _checked_gpus(gpus: str | Sequence[int | str] | None) -> tuple[str, ...] | None:
