@@ -58,7 +58,7 @@ class Group:
     """A dataclass: its name, its docstring, what it is registered as, its own fields."""
 
     name: str
-    base: str | None
+    bases: tuple[str, ...]
     text: str
     mode: str | None
     settings: list[Setting] = field(default_factory=list)
@@ -89,8 +89,7 @@ def _sections(groups: dict[str, Group]) -> Iterator[str]:
             title, prefix = "hydra/callbacks=launchkit", "hydra.callbacks.launchkit"
         else:
             continue
-        base = groups.get(group.base or "")
-        settings = [*group.settings, *(base.settings if base else [])]
+        settings = _all_settings(group, groups)
         yield f"## `{title}`\n\n{group.text}\n"
         yield "| key | type | default | |\n|---|---|---|---|"
         for setting in settings:
@@ -103,8 +102,18 @@ def _sections(groups: dict[str, Group]) -> Iterator[str]:
         yield ""
 
 
+def _all_settings(group: Group, groups: dict[str, Group]) -> list[Setting]:
+    """Return the settings of a dataclass: its own first, and those that all share last."""
+    found = {setting.name: setting for setting in group.settings}
+    common: dict[str, Setting] = {}
+    for base in group.bases:
+        for setting in _all_settings(groups[base], groups):
+            (common if setting in groups["SweepConf"].settings else found)[setting.name] = setting
+    return [*found.values(), *common.values()]
+
+
 def _group(node: ast.ClassDef) -> Group:
-    base = ast.unparse(node.bases[0]) if node.bases else None
+    bases = tuple(map(ast.unparse, node.bases))
     settings, mode = [], None
     for at, statement in enumerate(node.body):
         if not isinstance(statement, ast.AnnAssign) or statement.value is None:
@@ -115,7 +124,7 @@ def _group(node: ast.ClassDef) -> Group:
         elif not name.startswith("_"):
             below = node.body[at + 1] if at + 1 < len(node.body) else None
             settings.append(_setting(name, statement.annotation, statement.value, below))
-    return Group(node.name, base, ast.get_docstring(node) or "", mode, settings)
+    return Group(node.name, bases, ast.get_docstring(node) or "", mode, settings)
 
 
 def _setting(name: str, annotation: ast.expr, value: ast.expr, below: ast.stmt | None) -> Setting:

@@ -50,7 +50,7 @@ def detach(work: Work, mode: Mode, policy: Policy) -> int:
         return _fork(work, mode, policy)
     if work.resumed:
         refuse_driven(work.sweep)
-    runner.write_down(work, plan)
+    runner.write_down(work, plan, mode)
     return _spawn(work)
 
 

@@ -7,6 +7,7 @@ import sys
 from importlib import metadata, util
 
 from launchkit._version import __version__
+from launchkit.doodad import engine
 from launchkit.logging.table import format_table
 from launchkit.modes import registry
 
@@ -21,6 +22,7 @@ def report() -> str:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         *((name, _version(name) or "MISSING: pip install hydra-launchkit") for name in PACKAGES),
         ("Hydra plugin", "found" if _plugin_is_found() else _PLUGIN_MISSING),
+        ("doodad", engine.describe()),
     ]
     return f"{format_table(rows)}\n\n{modes_table()}"
 

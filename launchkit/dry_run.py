@@ -40,13 +40,13 @@ def describe(work: Work, mode: Mode, policy: Policy, aside: Path | None = None) 
         work.sweep.check(work.jobs, vacated=aside is not None)
         attempts = {}
     left = work.left(attempts)
-    plan = runner.check(replace(work, jobs=left), mode, policy)
+    plan = runner.check(replace(work, jobs=left), mode, policy, ask=False)
     lines = [
         f"dry run, nothing is started: {len(left)} job{'s' * (len(left) != 1)}, mode {mode.name}",
         f"  directory: {work.sweep.directory}",
         *([f"  the sweep that is there is renamed: {aside}"] if aside else []),
         f"  program: {masking.mask_text(shlex.join([sys.executable, *work.sweep.command]))}",
-        *(f"  {line}" for line in plan.lines),
+        *(f"  {line}" for line in (*plan.lines, *plan.details)),
     ]
     for job in left:
         overrides = " ".join(map(masking.mask_override, job.overrides)) or "-"

@@ -47,18 +47,31 @@ __all__ = [
     "setup_logger",
 ]
 
-LATER_MODES: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "local_input_dir_to_mount_point_dict": (None, ("local_docker", "ssh", "ec2", "gcp")),
-    "sync_interval": (180, ("ec2", "gcp")),
-    "region": ("us-east-1", ("ec2",)),
-    "instance_type": (None, ("ec2", "gcp")),
-    "spot_price": (None, ("ec2",)),
-    "num_exps_per_instance": (1, ("ec2", "gcp")),
-    "time_in_mins": (None, ("slurm_singularity", "sss")),
-    "ssh_host": (None, ("ssh",)),
-    "gcp_kwargs": (None, ("gcp",)),
+OF_MODES: dict[str, tuple[Any, str | None, tuple[str, ...]]] = {
+    "local_input_dir_to_mount_point_dict": (
+        None,
+        "inputs",
+        ("local_docker", "local_singularity", "ssh", "slurm_singularity"),
+    ),
+    "time_in_mins": (None, "time_in_mins", ("slurm_singularity", "sss")),
+    "ssh_host": (None, "host", ("ssh",)),
+    "sync_interval": (180, None, ("ec2", "gcp")),
+    "region": ("us-east-1", None, ("ec2",)),
+    "instance_type": (None, None, ("ec2", "gcp")),
+    "spot_price": (None, None, ("ec2",)),
+    "num_exps_per_instance": (1, None, ("ec2", "gcp")),
+    "gcp_kwargs": (None, None, ("gcp",)),
 }
-"""Parameters that say nothing to the modes here: their default, and who they are for."""
+"""Parameters for some modes: their default, the mode's setting, and which modes these are."""
+
+USE_GPU: dict[str, Any] = {
+    "local_docker": "auto",
+    "local_singularity": "auto",
+    "ssh": "auto",
+    "slurm_singularity": 1,
+    "sss": 1,
+}
+"""What ``gpus`` is with ``use_gpu``, in the modes where a GPU is there only if asked for."""
 
 
 class ExperimentsFailed(RuntimeError):
@@ -104,6 +117,7 @@ def run_experiment(
     time_in_mins: int | None = None,
     ssh_host: str | None = None,
     gcp_kwargs: Mapping[str, Any] | None = None,
+    mode_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Any]:
     """Run a function once for each combination of the lists in a variant.
 
@@ -117,7 +131,9 @@ def run_experiment(
     method_call
         Called with a dict: the combination, `exp_id` and `seed`.
     mode
-        ``here_no_doodad`` (in this process) or ``local`` (a process each, in parallel).
+        Where the experiments run: ``here_no_doodad`` (in this process), ``local`` (a process
+        each, in parallel), ``local_docker``, ``local_singularity``, ``ssh``,
+        ``slurm_singularity`` or ``sss``.
     exp_prefix
         What the names of the experiments begin with.
     seed
@@ -143,9 +159,16 @@ def run_experiment(
     skip_wait
         Whether to leave the jobs to a supervisor that outlives this program, and return at
         once.
-    local_input_dir_to_mount_point_dict, sync_interval, region, instance_type, \
-spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
-        For modes that leave this machine.
+    local_input_dir_to_mount_point_dict
+        Directories that the function reads, and where the container sees each of them.
+    time_in_mins
+        Minutes that Slurm grants.
+    ssh_host
+        The host of mode ``ssh``.
+    mode_kwargs
+        Other settings of the mode, as those of ``hydra.launcher``: ``{"image": ...}``.
+    sync_interval, region, instance_type, spot_price, num_exps_per_instance, gcp_kwargs
+        For modes that rent machines.
 
     Returns
     -------
@@ -163,9 +186,8 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     ExperimentsFailed
         After all jobs have ended, if one did not complete.
     """
-    given = dict(locals())
-    driver = registry.create(mode, {})
-    _refuse_what_the_mode_cannot_do(mode, given)
+    mode_settings = _mode_settings(mode, dict(locals()))
+    driver = registry.create(mode, mode_settings)
     if skip_wait and driver.in_this_process:
         raise ValueError(f"mode {mode!r} cannot honour skip_wait=True: it runs in this process")
     _refuse_wrong_types(method_call, seed, variant)
@@ -194,7 +216,7 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
         exp_prefix=prefix,
         base_log_dir=None if base_log_dir is None else os.fspath(base_log_dir),
     )
-    sweep = Sweep.create(sweep_directory, mode=mode, settings={}, command=sys.argv)
+    sweep = Sweep.create(sweep_directory, mode=mode, settings=mode_settings, command=sys.argv)
     work, progress = Work(sweep, jobs, task), Progress(verbose=verbose)
     if skip_wait:
         progress.say(handed_over(sweep, len(jobs), detach(work, driver, Policy())))
@@ -206,11 +228,23 @@ spot_price, num_exps_per_instance, time_in_mins, ssh_host, gcp_kwargs
     return [outcome.value for outcome in outcomes]
 
 
-def _refuse_what_the_mode_cannot_do(mode: str, given: Mapping[str, Any]) -> None:
-    for name, (default, modes) in LATER_MODES.items():
-        if given[name] != default:
-            where = f"; it is for {', '.join(modes)}" if modes else ""
-            raise ValueError(f"mode {mode!r} cannot honour {name}={given[name]!r}{where}")
+def _mode_settings(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the parameters say to a mode; raise ValueError for what says nothing to it."""
+    settings = dict(given["mode_kwargs"] or {})
+    for name, (default, setting, modes) in OF_MODES.items():
+        if given[name] == default:
+            continue
+        if mode not in modes:
+            raise ValueError(
+                f"mode {mode!r} cannot honour {name}={given[name]!r}; it is for {', '.join(modes)}"
+            )
+        if setting in settings:
+            raise ValueError(f"{name} is {given[name]!r}, and mode_kwargs has {setting!r} as well")
+        if setting is not None:
+            settings[setting] = given[name]
+    if given["use_gpu"] and mode in USE_GPU:
+        settings.setdefault("gpus", USE_GPU[mode])
+    return settings
 
 
 def _refuse_wrong_types(method_call: Any, seed: int | None, variant: Any) -> None:

@@ -12,6 +12,7 @@ from launchkit import driver, process_table
 from launchkit.driver import Claim
 from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, end, last_sign
 from launchkit.machine import processes
+from launchkit.modes import registry
 from launchkit.standing import GONE
 from launchkit.states import read_all
 from launchkit.sweep import TAG, Sweep, SweepError
@@ -48,12 +49,24 @@ def cancel_left(sweep: Sweep, nums: Collection[int], say: Callable[[str], None])
                 end(job, JobState.CANCELLED)
 
 
-def kill_left(sweep: Sweep) -> None:
-    """End every process of a sweep that a launcher has left behind on this machine.
+def mark_gone(sweep: Sweep) -> None:
+    """Mark jobs as lost that ran where this machine cannot see that they have ended."""
+    attempts = read_all(sweep)
+    for job in sweep.jobs:
+        known = attempts[job.num]
+        unseen = known.process is None or process_table.is_alive(known.process) is None
+        if unseen and known.state in (JobState.RUNNING, JobState.SUBMITTED):
+            end(job, JobState.LOST, error=GONE)
 
-    A job's process is known by its identity. What has outlived it is known by its
-    environment, or by having been started in the job's session while the job ran.
+
+def kill_left(sweep: Sweep) -> None:
+    """End every process of a sweep that a launcher has left behind, wherever it runs.
+
+    On this machine, a job's process is known by its identity. What has outlived it is known
+    by its environment, or by having been started in the job's session while the job ran.
+    Elsewhere, it is the mode's affair.
     """
+    registry.create(sweep.mode, sweep.settings).end_left(sweep)
     left_behind = [_Leader.of(job, known) for job, known in _attempts(sweep)]
     leaders = {leader.pid: leader for leader in left_behind if leader is not None}
     deadline = time.monotonic() + ROUNDS_S

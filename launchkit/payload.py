@@ -29,6 +29,9 @@ from launchkit.task import Task
 
 PACKAGES = {"hydra-core": "hydra", "omegaconf": "omegaconf", "cloudpickle": "cloudpickle"}
 
+PATHS = "LAUNCHKIT_PATHS"
+"""The environment variable that says, as JSON, where directories of the launcher's are here."""
+
 LARGE = 512
 """Bytes from which on a bytes object is kept in a file of its own."""
 
@@ -125,11 +128,22 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
-    sys.path[:] = [*sys.path, *(entry for entry in header["path"] if entry not in sys.path)]
-    if os.path.isdir(header["cwd"]):  # noqa: PTH112
-        os.chdir(header["cwd"])
+    path = [_here(entry) for entry in header["path"]]
+    sys.path[:] = [*sys.path, *(entry for entry in path if entry not in sys.path)]
+    cwd = _here(header["cwd"])
+    if os.path.isdir(cwd):  # noqa: PTH112
+        os.chdir(cwd)
     task: Task = _Unpickler(data, sweep.own / "shared").load()
     return task
+
+
+def _here(path: str) -> str:
+    """Return where a path of the launcher's is here: its code may have been brought along."""
+    places: dict[str, str] = json.loads(os.environ.get(PATHS, "{}"))
+    for there, here in places.items():
+        if path == there or path.startswith(f"{there.rstrip('/')}/"):
+            return here + path[len(there.rstrip("/")) :]
+    return path
 
 
 def _dumps(task: Task, shared: Path) -> bytes:

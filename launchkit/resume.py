@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from launchkit import payload
 from launchkit.job import Attempt, Job, JobState
@@ -25,6 +25,7 @@ class SavedTask:
     """
 
     tasks: dict[int, Task]
+    saved: ClassVar[bool] = True
 
     def run(self, job: Job) -> Any:
         """Run one job."""

@@ -83,8 +83,15 @@ class Work:
         return state is not JobState.COMPLETED or self.again or job.num in self.changed
 
 
-def check(work: Work, mode: Mode, policy: Policy) -> Plan:
+def check(work: Work, mode: Mode, policy: Policy, *, ask: bool = True) -> Plan:
     """Return what a mode would do, having done nothing.
+
+    Parameters
+    ----------
+    work, mode, policy
+        As for `run`.
+    ask
+        Whether to ask those who would run the jobs whether they can.
 
     Raises
     ------
@@ -99,7 +106,10 @@ def check(work: Work, mode: Mode, policy: Policy) -> Plan:
                     f"timeout_min is {limit / 60:g}, and mode {mode.name!r} cannot "
                     "end a job, which runs in the launcher's own process; use another mode"
                 )
-    return mode.plan(work.sweep, work.jobs, work.task)
+    plan = mode.plan(work.sweep, work.jobs, work.task)
+    if ask:
+        mode.check(plan)
+    return plan
 
 
 def run(
@@ -144,16 +154,17 @@ def run(
             with contextlib.ExitStack() as open_:
                 with _writing(sweep):
                     claim = open_.enter_context(Claim(sweep, progress.say))
-                    ended = _take_up(work, plan)
+                    ended = _take_up(work, plan, mode)
                     claim.guarded_by(open_.enter_context(Warden(sweep, claim)))
+                open_.callback(mode.close, sweep)
                 drive = Drive(plan, ended, mode, policy, progress, claim, interrupts)
                 ready()
                 attempts = drive.run()
+                mode.fetch(sweep, work.jobs)
         except KeyboardInterrupt:
             raise Interrupted from None
     if drive.interrupted:
         raise Interrupted
-    mode.fetch(sweep, work.jobs)
     return [Outcome(job, attempts[job.num]) for job in work.jobs]
 
 
@@ -167,17 +178,17 @@ def _writing(sweep: Sweep) -> Iterator[None]:
         raise SweepError(f"cannot write below {sweep.directory}: {reason}") from error
 
 
-def _take_up(work: Work, plan: Plan) -> dict[int, Attempt]:
+def _take_up(work: Work, plan: Plan, mode: Mode) -> dict[int, Attempt]:
     """Write down what is going to run, and return the jobs that need not run."""
     if work.resumed:
         # Those that the driver before this one has not heard were not meant for this one.
         requests.take(work.sweep)
-    write_down(work, plan)
+    write_down(work, plan, mode)
     return _renew(work) if work.resumed else {}
 
 
-def write_down(work: Work, plan: Plan) -> None:
-    """Write down, below the sweep, which jobs there are, and what they run.
+def write_down(work: Work, plan: Plan, mode: Mode) -> None:
+    """Write down, below the sweep, which jobs there are, and what they run and need.
 
     Raises
     ------
@@ -193,6 +204,7 @@ def write_down(work: Work, plan: Plan) -> None:
     code_snapshot.save(work.sweep)
     if not work.saved:
         _save_payload(work, plan)
+        mode.prepare(plan)
 
 
 def _save_payload(work: Work, plan: Plan) -> None:

@@ -19,5 +19,10 @@ class Task(Protocol):
         ...
 
 
+def is_saved(task: Task) -> bool:
+    """Tell whether a task was read from its sweep: the program that made it need not be here."""
+    return getattr(task, "saved", False)
+
+
 class Cancelled(BaseException):
     """Raised in a job's main thread when it is asked to stop."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from launchkit import process_table
 from launchkit.driver import BEAT_S, Claim
-from launchkit.leftovers import kill_left
+from launchkit.leftovers import kill_left, mark_gone
 from launchkit.machine import processes
 from launchkit.sweep import Sweep
 
@@ -72,7 +72,9 @@ def watch(directory: Path, claim: Path, launcher: int) -> int:
             break
         with contextlib.suppress(OSError):
             os.utime(claim)
-    kill_left(Sweep.open(directory))
+    sweep = Sweep.open(directory)
+    kill_left(sweep)
+    mark_gone(sweep)
     return 0
 
 

@@ -6,8 +6,12 @@ itself composes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
+import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +19,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from omegaconf import DictConfig, OmegaConf
+
+OF_PLUGINS = re.compile(rb"hydra_plugins\.(?!launchkit_launcher)")
+"""Modules of plugins other than launchkit's."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,35 @@ def pickled(config: DictConfig) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def _portable(pickled: bytes) -> bytes:
-    """Put the classes of the program itself into a pickle that refers to them."""
-    if b"__main__" not in pickled:
+    """Put the classes of the program itself, and of plugins, into a pickle that refers to them."""
+    if b"__main__" not in pickled and not OF_PLUGINS.search(pickled):
         return pickled
     import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
 
-    return bytes(cloudpickle.dumps(pickle.loads(pickled)))
+    with plugins_by_value():
+        return bytes(cloudpickle.dumps(pickle.loads(pickled)))
+
+
+@contextlib.contextmanager
+def plugins_by_value() -> Iterator[None]:
+    """Let cloudpickle take along the classes of other plugins.
+
+    The launcher's Hydra knows of all that are installed; none need be where the jobs run.
+    """
+    import cloudpickle  # noqa: PLC0415 - slow to import, and hardly ever needed
+
+    modules = [
+        module for name, module in list(sys.modules.items()) if OF_PLUGINS.match(name.encode())
+    ]
+    registered = set(cloudpickle.list_registry_pickle_by_value())
+    added = [module for module in modules if module.__name__ not in registered]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 _parser: OverridesParser | None = None

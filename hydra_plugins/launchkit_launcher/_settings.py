@@ -1,7 +1,7 @@
 """The settings of each mode, and of the callback, as Hydra composes them."""
 
 from dataclasses import dataclass, field
-from typing import Any, List, Optional  # noqa: UP035 - OmegaConf reads these
+from typing import Any, Dict, List, Optional  # noqa: UP035 - OmegaConf reads these
 
 LAUNCHER = "hydra_plugins.launchkit_launcher.launcher.LaunchkitLauncher"
 
@@ -55,17 +55,11 @@ class HereNoDoodadConf(SweepConf):
 
 
 @dataclass
-class LocalConf(SweepConf):
-    """Each job in a process of its own on this machine."""
-
-    _target_: str = LAUNCHER
-    mode: str = "local"
+class SlotsConf(SweepConf):
+    """How jobs share a machine."""
 
     n_jobs: Optional[int] = None  # noqa: UP045
     """How many jobs run at a time; null for as many as the GPUs given out, or the cores, allow."""
-
-    start_method: str = "auto"
-    """``fork`` (shares all that is imported), ``spawn`` (a new interpreter), or ``auto``."""
 
     gpus: Any = None
     """The GPUs to give out: a list such as [0,1], ``auto`` for all, null to leave them alone."""
@@ -78,6 +72,68 @@ class LocalConf(SweepConf):
 
     cpus_per_job: Optional[int] = None  # noqa: UP045
     """How many threads a job's numerical libraries may use; null for any. It may differ by job."""
+
+
+@dataclass
+class LocalConf(SlotsConf):
+    """Each job in a process of its own on this machine."""
+
+    _target_: str = LAUNCHER
+    mode: str = "local"
+
+    start_method: str = "auto"
+    """``fork`` (shares all that is imported), ``spawn`` (a new interpreter), or ``auto``."""
+
+
+@dataclass
+class OutsideConf(SweepConf):
+    """What goes along with jobs that leave the launcher's Python, and what they find there."""
+
+    image: Optional[str] = None  # noqa: UP045
+    """The container image. Where a mode can do without, null is the host's own Python."""
+
+    python: Optional[str] = None  # noqa: UP045
+    """The Python there; null for the first that is found of the launcher's version."""
+
+    code_dirs: Optional[List[str]] = None  # noqa: UP006, UP045
+    """Directories of code that go along; null for the program's repository, or its directory."""
+
+    code_exclude: List[str] = field(default_factory=list)  # noqa: UP006
+    """What is left out of them, beside what git ignores: patterns of names or paths."""
+
+    code_warn_mb: float = 100.0
+    """Megabytes of code from which on that is said."""
+
+    code_max_mb: float = 1000.0
+    """Megabytes of code from which on it is refused."""
+
+    inputs: Dict[str, str] = field(default_factory=dict)  # noqa: UP006
+    """Directories that jobs read, and where the container sees each: {/data/mnist: /mnist}."""
+
+    env: Dict[str, Optional[str]] = field(default_factory=dict)  # noqa: UP006, UP045
+    """Environment variables of the jobs; null passes on the launcher's own, and stores nothing."""
+
+    setup_commands: List[str] = field(default_factory=list)  # noqa: UP006
+    """Lines of shell that are run before Python is: ``module load cuda``."""
+
+    container_args: List[str] = field(default_factory=list)  # noqa: UP006
+    """More arguments for the program that starts the container: ``--network=none``."""
+
+
+@dataclass
+class LocalDockerConf(OutsideConf, SlotsConf):
+    """Each job in a Docker container of its own on this machine."""
+
+    _target_: str = LAUNCHER
+    mode: str = "local_docker"
+
+
+@dataclass
+class LocalSingularityConf(OutsideConf, SlotsConf):
+    """Each job in a Singularity or Apptainer container of its own on this machine."""
+
+    _target_: str = LAUNCHER
+    mode: str = "local_singularity"
 
 
 @dataclass
@@ -102,6 +158,8 @@ class CallbackConf:
 NODES = {
     ("hydra/launcher", "launchkit_here_no_doodad"): HereNoDoodadConf,
     ("hydra/launcher", "launchkit_local"): LocalConf,
+    ("hydra/launcher", "launchkit_local_docker"): LocalDockerConf,
+    ("hydra/launcher", "launchkit_local_singularity"): LocalSingularityConf,
     ("hydra/callbacks", "launchkit"): {"launchkit": CallbackConf},
 }
 """What each config is made of, by its group and name."""

@@ -19,7 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.launchkit_launcher._recipe import Recipe
+from hydra_plugins.launchkit_launcher._recipe import Recipe, plugins_by_value
 from launchkit import callback, files
 from launchkit.job import Job
 from launchkit.logging import logger
@@ -144,7 +144,8 @@ class HydraTask:
             "context": {k: v for k, v in vars(self._context).items() if k != "config_loader"},
             "singletons": Singleton.get_state(),
         }
-        return bytes(cloudpickle.dumps(state))
+        with plugins_by_value():
+            return bytes(cloudpickle.dumps(state))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,15 @@ from typing import Any
 from hydra.core.config_store import ConfigNode, ConfigStore
 
 NAMES = {
-    "hydra/launcher": ("launchkit_here_no_doodad", "launchkit_local"),
+    "hydra/launcher": (
+        "launchkit_here_no_doodad",
+        "launchkit_local",
+        "launchkit_local_docker",
+        "launchkit_local_singularity",
+        "launchkit_ssh",
+        "launchkit_slurm_singularity",
+        "launchkit_sss",
+    ),
     "hydra/callbacks": ("launchkit",),
 }
 

@@ -6,6 +6,7 @@ import argparse
 
 from launchkit.commands import (
     cancel,
+    doodad,
     logs,
     modes,
     reproduce,
@@ -16,7 +17,7 @@ from launchkit.commands import (
     wait,
 )
 
-COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, modes)
+COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, modes, doodad)
 """In the order in which help lists them."""
 
 

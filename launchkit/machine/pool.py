@@ -9,14 +9,30 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
 from launchkit import interrupts, process_table
-from launchkit.job import Job, Needs
+from launchkit.job import Needs
 from launchkit.machine import processes
 from launchkit.machine.placement import Place, Places
 
 POLL_S = 0.02
 ASK_AGAIN_S = 1.0
+
+
+class Unit(Protocol):
+    """What has a process of its own, and a place: a job, or a pack of them."""
+
+    @property
+    def num(self) -> int:
+        """The number it is known by."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs of the machine."""
+
+
+U = TypeVar("U", bound=Unit)
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ class Ended:
     code: int
 
 
-class Pool:
+class Pool(Generic[U]):
     """Processes of jobs on this machine.
 
     Parameters
@@ -38,12 +54,12 @@ class Pool:
         Starts the process of a job in its place, and returns the process's id.
     """
 
-    def __init__(self, places: Places, start: Callable[[Job, Place], int]) -> None:
+    def __init__(self, places: Places, start: Callable[[U, Place], int]) -> None:
         self._places = places
         self._start = start
         # The jobs that wait, by what they need: those that need the same start in order.
         self._queues: dict[Needs, list[tuple[int, int]]] = {}
-        self._waiting: dict[int, Job] = {}
+        self._waiting: dict[int, U] = {}
         self._added = 0
         self._running: dict[int, _Process] = {}
         self._others: set[int] = set()
@@ -59,7 +75,7 @@ class Pool:
         """The numbers of the jobs that have none yet."""
         return tuple(self._waiting)
 
-    def add(self, jobs: Iterable[Job]) -> None:
+    def add(self, jobs: Iterable[U]) -> None:
         """Queue jobs; they start at the next `wait`."""
         for job in jobs:
             self._added += 1
@@ -133,7 +149,7 @@ class Pool:
             processes.adopt_orphans(self._adopted_before)
             self._adopted_before = None
 
-    def _next(self) -> tuple[Job | None, Place | None]:
+    def _next(self) -> tuple[U | None, Place | None]:
         """Take the first job that there is a place for, with that place."""
         heads = []
         for needs, queue in self._queues.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,8 @@ class Plan:
         The plan in words, a line each.
     pickles
         Whether the jobs read the task from the sweep's payload.
+    details
+        What only a dry run shows, the scripts for one, a line each.
     """
 
     sweep: Sweep
@@ -37,6 +40,7 @@ class Plan:
     task: Task
     lines: tuple[str, ...]
     pickles: bool = False
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Mode(ABC):
         """Return what this mode needs and does not find on this machine, a phrase each."""
         return []
 
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Return the names of its settings."""
+        return list(inspect.signature(cls).parameters)
+
     @abstractmethod
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Work out what `submit` will do, without doing any of it.
@@ -83,6 +92,18 @@ class Mode(ABC):
         ValueError
             If a job cannot be run with the mode's settings.
         """
+
+    def check(self, plan: Plan) -> None:  # noqa: B027 - most have nobody to ask
+        """Ask whoever is to run the jobs whether they can be, before anything is written.
+
+        Raises
+        ------
+        ValueError
+            If they cannot.
+        """
+
+    def prepare(self, plan: Plan) -> None:  # noqa: B027 - most take nothing along
+        """Write below the sweep what the jobs need there. Called before `submit`."""
 
     @abstractmethod
     def submit(self, plan: Plan) -> None:
@@ -119,6 +140,18 @@ class Mode(ABC):
     def fetch(self, sweep: Sweep, jobs: Sequence[Job]) -> None:  # noqa: B027 - most have nothing to do
         """Bring outputs home. There is nothing to do where the disk is shared."""
 
+    def close(self, sweep: Sweep) -> None:  # noqa: B027 - most have nothing to put away
+        """Put away what only a sweep that runs needs. Called once no job runs any more."""
+
+    def end_left(self, sweep: Sweep) -> None:  # noqa: B027 - most leave only processes here
+        """End what a killed launcher has left of a sweep beyond this machine's processes.
+
+        Raises
+        ------
+        SweepError
+            If it cannot be ended.
+        """
+
     def running(self) -> tuple[int, ...]:
         """Return the numbers of the jobs known to run now."""
         return ()
@@ -143,7 +176,7 @@ def tags(sweep: Sweep, job: Job) -> dict[str, str]:
     }
 
 
-def settle(job: Job, code: int, stop: Stop | None = None) -> Attempt:
+def settle(job: Job, code: int, stop: Stop | None = None, died: Stop | None = None) -> Attempt:
     """Give a job whose process has ended, or never was, its final state.
 
     A job whose state file says how it ended is believed, but for one that says that it was
@@ -157,20 +190,17 @@ def settle(job: Job, code: int, stop: Stop | None = None) -> Attempt:
         The exit code of its process, or minus the number of the signal that ended it.
     stop
         Why it was ended on request, if it was.
+    died
+        What has become of it otherwise; by default, that its process has failed.
     """
     attempt = known_state(job)
     asked = attempt.state is JobState.CANCELLED and stop not in (None, Stop())
     if attempt.state.final and not asked:
         return attempt
-    error = stop.error if stop is not None else _death(job, code)
+    became = stop or died or Stop(JobState.FAILED, _death(job, code))
     started = attempt.started is not None
     try:
-        return end(
-            job,
-            stop.state if stop is not None else JobState.FAILED,
-            exit_code=code if started else None,
-            error=error,
-        )
+        return end(job, became.state, exit_code=code if started else None, error=became.error)
     except OSError as problem:
         # A full disk costs the state file, not the rest of the sweep.
         return unwritable(job, problem)

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from launchkit import worker
 from launchkit.job import HEARTBEAT_S, Attempt, Job, beat
-from launchkit.machine import placement, processes
-from launchkit.machine.placement import Place, Places
+from launchkit.machine import processes
+from launchkit.machine.placement import Place
 from launchkit.machine.pool import Ended, Pool
+from launchkit.machine.slots import Slots
 from launchkit.modes.base import Mode, Plan, Stop, settle, tags
-from launchkit.policy import check_whole
 from launchkit.sweep import TAG, Sweep
 from launchkit.task import Task
 
@@ -59,20 +59,17 @@ class LocalMode(Mode):
         gpus_per_job: int | None = None,
         cpus_per_job: int | None = None,
     ) -> None:
-        for name, value, least in (
-            ("n_jobs", n_jobs, 1),
-            ("jobs_per_gpu", jobs_per_gpu, 1),
-            ("gpus_per_job", gpus_per_job, 0),
-            ("cpus_per_job", cpus_per_job, 1),
-        ):
-            check_whole(name, value, least, optional=name != "jobs_per_gpu")
+        self._places = Slots(
+            n_jobs=n_jobs,
+            gpus=gpus,
+            jobs_per_gpu=jobs_per_gpu,
+            gpus_per_job=gpus_per_job,
+            cpus_per_job=cpus_per_job,
+        ).places()
         if start_method not in START_METHODS:
             raise ValueError(
                 f"start_method is {start_method!r}; it must be one of {', '.join(START_METHODS)}"
             )
-        if gpus is None and gpus_per_job:
-            gpus = "auto"
-        self._places = Places(n_jobs, _checked_gpus(gpus), jobs_per_gpu, gpus_per_job, cpus_per_job)
         self._start_method = start_method
         self._forks = True
         self._sweep: Sweep | None = None
@@ -159,18 +156,3 @@ class LocalMode(Mode):
 
 def _command(sweep: Sweep, num: str) -> list[str]:
     return [sys.executable, "-m", "launchkit.worker", str(sweep.directory), num]
-
-
-def _checked_gpus(gpus: str | Sequence[int | str] | None) -> tuple[str, ...] | None:
-    if gpus is None:
-        return None
-    if gpus == "auto":
-        return placement.find_gpus()
-    # A number alone could be one GPU, or so many.
-    alone = isinstance(gpus, str) or not isinstance(gpus, Sequence)
-    if alone or any(isinstance(gpu, bool) for gpu in gpus):
-        raise ValueError(f"gpus is {gpus!r}; it must be a list such as [0,1], auto, or null")
-    names = tuple(str(gpu) for gpu in gpus)
-    if len(set(names)) < len(names):
-        raise ValueError(f"gpus is {list(gpus)!r}; the same GPU is in it twice")
-    return names

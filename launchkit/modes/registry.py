@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,11 @@ from launchkit.modes.base import Mode
 MODES = {
     "here_no_doodad": "launchkit.modes.here:HereMode",
     "local": "launchkit.modes.local:LocalMode",
+    "local_docker": "launchkit.modes.docker:DockerMode",
+    "local_singularity": "launchkit.modes.singularity:SingularityMode",
+    "ssh": "launchkit.modes.ssh:SshMode",
+    "slurm_singularity": "launchkit.modes.slurm:SlurmMode",
+    "sss": "launchkit.modes.sss:ScriptMode",
 }
 """Where each mode's class is, by the mode's name."""
 
@@ -41,7 +45,7 @@ def create(name: str, settings: Mapping[str, Any]) -> Mode:
         If there is no such mode, or it has no such setting, or a value is wrong.
     """
     mode = find(name)
-    known = inspect.signature(mode).parameters
+    known = mode.setting_names()
     for key in settings:
         if key not in known:
             raise ValueError(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from engine_helpers import wait_until
-from mode_case import ModeCase, end_of, states, wait_for_end_of
+from mode_case import ModeCase, changes_of, end_of, states, wait_for_end_of
 from mode_tasks import Act, Same
 
 from launchkit import drive
@@ -52,8 +52,7 @@ class PolicyContract(ModeCase):
                 assert name.read_text().splitlines()[0] == f"attempt {attempt}"
         failure = jobs.log_of(tried.job.stderr, 2).read_text()
         assert failure.endswith("ValueError: not yet: attempt 2\n")
-        events = [(known["attempt"], known["state"]) for known in jobs.events(tried.job.directory)]
-        assert events == [
+        assert changes_of(tried.job) == [
             (1, "running"),
             (1, "failed"),
             (2, "pending"),
@@ -163,7 +162,7 @@ class PolicyContract(ModeCase):
         (outcome,) = self.run(tmp_path / "sweep", Same("block_at_first"), 1, policy)
         assert str(outcome.attempt.state) == "completed"
         assert outcome.attempt.attempt >= 2
-        events = [known["state"] for known in jobs.events(outcome.job.directory)]
+        events = [state for _, state in changes_of(outcome.job)]
         assert events[-4:] == ["timeout", "pending", "running", "completed"]
 
     # Giving up

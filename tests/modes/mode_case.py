@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
 
+from launchkit import job as jobs
 from launchkit import payload, runner
 from launchkit.display.progress import Progress
 from launchkit.job import Job
@@ -86,6 +87,7 @@ class ModeCase:
         plan = mode.plan(sweep, made, task)
         if plan.pickles:
             payload.save_batch(sweep, task, made)
+        mode.prepare(plan)
         mode.submit(plan)
 
     # In a process of its own
@@ -141,6 +143,13 @@ def kill(program):
 
 def wait_for_end_of(pids):
     wait_until(lambda: not any(is_alive(pid) for pid in pids), "the processes to end")
+
+
+def changes_of(job) -> list[tuple[int, str]]:
+    """Return the attempts and states a job has gone through, leaving out that it was handed over."""
+    events = jobs.events(job.directory)
+    found = [(known["attempt"], known["state"]) for known in events]
+    return [change for change in found if change[1] != "submitted"]
 
 
 def states(sweep) -> list[str]:

@@ -1,0 +1,150 @@
+"""Runs a pack of jobs where they are to run: ``python -m launchkit.host SWEEP PACK``.
+
+It is the first process of a container, a Slurm task, or what ssh starts. It has loaded
+what the jobs run once, gives each a process and a place as mode ``local`` does, and says
+all it has to say in the jobs' own files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from launchkit import payload
+from launchkit.drive import GRACE_S
+from launchkit.interrupts import Interrupts, felt
+from launchkit.job import Attempt, Job, JobError, JobState, end, read, renew
+from launchkit.modes.base import Stop
+from launchkit.modes.local import LocalMode
+from launchkit.outside import packs
+from launchkit.outside.asks import Asks
+from launchkit.outside.packs import Pack
+from launchkit.sweep import Sweep
+from launchkit.task import Task
+
+LOOK_S = 0.25
+ON_SIGNAL = "LAUNCHKIT_ON_SIGNAL"
+"""The environment variable with the state that a signal gives the jobs: cancelled, if not set."""
+DIED = JobError("HostDied", "what ran it was ended with all its jobs, and began anew")
+
+
+class Host:
+    """The jobs of a pack, run here.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    pack
+        The pack.
+    """
+
+    def __init__(self, sweep: Sweep, pack: Pack) -> None:
+        self._sweep = sweep
+        self._pack = pack
+        self._asks = Asks(sweep, pack.num)
+        self._mode = LocalMode(**pack.places)
+        self._tasks = _Tasks(sweep)
+        self._left: set[int] = set()
+        self._ended: dict[int, Attempt] = {}
+        self._stays = pack.stays
+        self._interrupted = False
+
+    def run(self) -> int:
+        """Run the jobs to their end, and return an exit code: the job's own, if it is one."""
+        with Interrupts():
+            self._run(self._pack.jobs)
+            while self._left or self._stays:
+                try:
+                    self._turn()
+                except KeyboardInterrupt:
+                    self._interrupt()
+        codes = [attempt.exit_code or 0 for attempt in self._ended.values()]
+        bad = [attempt for attempt in self._ended.values() if attempt.state.bad]
+        if len(codes) == 1 and codes[0]:
+            return codes[0] if codes[0] > 0 else 128 - codes[0]
+        return int(bool(bad))
+
+    def _turn(self) -> None:
+        for wish in self._asks.take():
+            self._mode.cancel(wish.cancel, wish.grace, Stop(wish.state, wish.error))
+            self._run(wish.run)
+            self._stays = self._stays and not wish.end
+        if not self._left:
+            with felt():
+                time.sleep(LOOK_S if self._stays else 0.0)
+        for num, attempt in self._mode.poll(LOOK_S).items():
+            self._left.discard(num)
+            self._ended[num] = attempt
+
+    def _run(self, nums: Sequence[int]) -> None:
+        known = {job.num: job for job in (Sweep.open(self._sweep.directory).jobs if nums else ())}
+        jobs = [known[num] for num in nums if self._is_to_run(known[num])]
+        if jobs:
+            self._tasks.load(jobs)
+            self._mode.submit(self._mode.plan(self._sweep, jobs, self._tasks))
+            self._left.update(job.num for job in jobs)
+
+    def _is_to_run(self, job: Job) -> bool:
+        """Tell whether a job is to run; make it so that it can, where a host died with it."""
+        attempt = read(job.directory)
+        if attempt.state in (JobState.PENDING, JobState.SUBMITTED):
+            return True
+        if attempt.state is JobState.RUNNING:
+            attempt = end(job, JobState.LOST, error=DIED)
+        if attempt.state in (JobState.LOST, JobState.PREEMPTED):
+            renew(job)
+            return True
+        return False
+
+    def _interrupt(self) -> None:
+        state = JobState(os.environ.get(ON_SIGNAL, JobState.CANCELLED.value))
+        error = None
+        if state is not JobState.CANCELLED:
+            error = JobError("Signal", "the machine was taken away")
+        self._mode.cancel(self._left, 0.0 if self._interrupted else GRACE_S, Stop(state, error))
+        self._interrupted = True
+        self._stays = False
+
+
+class _Tasks:
+    """What the jobs run, each batch of them loaded once, before any of them is started."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._batches: dict[int, Task | BaseException] = {}
+        self._batch_of: dict[int, int] = {}
+
+    def load(self, jobs: Sequence[Job]) -> None:
+        """Load what jobs run; what keeps it from being loaded is their failure."""
+        known = payload.batches(self._sweep)
+        self._batch_of.update((job.num, payload.batch_of(job.num, known)) for job in jobs)
+        for first in set(self._batch_of.values()).difference(self._batches):
+            try:
+                self._batches[first] = payload.load(self._sweep, first, other_versions=True)
+            except Exception as error:  # the user's code is imported, and may raise anything
+                self._batches[first] = error
+
+    def run(self, job: Job) -> Any:
+        loaded = self._batches[self._batch_of[job.num]]
+        if isinstance(loaded, BaseException):
+            raise loaded
+        return loaded.run(job)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a pack of a sweep."""
+    parser = argparse.ArgumentParser(prog="python -m launchkit.host", description=main.__doc__)
+    parser.add_argument("sweep", help="the sweep directory")
+    parser.add_argument("pack", type=int, help="the number of the pack")
+    options = parser.parse_args(arguments)
+    sweep = Sweep.open(options.sweep)
+    return Host(sweep, packs.find(sweep, options.pack)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

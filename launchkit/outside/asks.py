@@ -1,0 +1,106 @@
+"""What the launcher asks of the host of a pack, left in a file below the sweep.
+
+The file is ``.launchkit/asks/<pack>.jsonl``, a line a wish; beside it is what the pack was
+refused for, if it was, in ``<pack>.refused``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launchkit import files
+from launchkit.job import JobError, JobState
+from launchkit.sweep import Sweep
+
+FOLDER = "asks"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A wish.
+
+    Parameters
+    ----------
+    cancel
+        The numbers of jobs to end.
+    grace
+        Seconds that each of these has to stop by itself.
+    state, error
+        What they are then, and why.
+    run
+        The numbers of jobs to run as well.
+    end
+        Whether to end once all jobs have.
+    """
+
+    cancel: tuple[int, ...] = ()
+    grace: float = 0.0
+    state: JobState = JobState.CANCELLED
+    error: JobError | None = None
+    run: tuple[int, ...] = ()
+    end: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a line's value."""
+        error = self.error and [self.error.type, self.error.message]
+        return {**vars(self), "state": self.state.value, "error": error}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Ask:
+        """Read back what `to_json` returned."""
+        error = JobError(*values["error"]) if values["error"] else None
+        lists = {key: tuple(values[key]) for key in ("cancel", "run")}
+        return cls(**{**values, **lists, "state": JobState(values["state"]), "error": error})
+
+
+def path_of(sweep: Sweep, pack: int) -> Path:
+    """Return the file of what is asked of a pack's host."""
+    return sweep.own / FOLDER / f"{pack}.jsonl"
+
+
+def ask(sweep: Sweep, pack: int, wish: Ask) -> None:
+    """Leave a wish."""
+    path = path_of(sweep, pack)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    files.append_line(path, json.dumps(wish.to_json()), mode=0o600)
+
+
+class Asks:
+    """What is asked of a pack's host, each wish once.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    pack
+        The pack's number.
+    """
+
+    def __init__(self, sweep: Sweep, pack: int) -> None:
+        self._path = path_of(sweep, pack)
+        self._at = 0
+
+    def take(self) -> Iterable[Ask]:
+        """Return the wishes that have come since the last call."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._at)
+                text = stream.read()
+        except OSError:  # nothing was asked; or a file server does not answer for a while
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._at += len(whole)
+        return [Ask.from_json(json.loads(line)) for line in whole.splitlines() if line.strip()]
+
+
+def refusal(sweep: Sweep, pack: int) -> JobError | None:
+    """Return why a pack could not be run where it was started; None if nothing was said."""
+    try:
+        said = json.loads((sweep.own / FOLDER / f"{pack}.refused").read_text(encoding="utf-8"))
+        return JobError(said["error"], said["message"])
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,181 @@
+"""What ``tests/testbed/up`` has started: is it there, and what is it called.
+
+Tests ask it before they use a real component; a missing one is a reason to skip, with the
+command that starts it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+COMPONENTS = ("docker", "ssh", "slurm", "apptainer")
+
+PYTHON_IMAGE = "python:3.11-slim"
+"""A stock image: Debian and Python 3.11, nothing else."""
+NO_PYTHON_IMAGE = "launchkit-test/no-python:latest"
+OTHER_PYTHON_IMAGES = "launchkit-test/python"
+"""The repository of the images of other Pythons; a tag is a version, such as ``3.13``."""
+
+TEST_USER = "launchkit-test"
+"""The unprivileged account, also to be used with ``runuser -u``."""
+
+SSH_HOST = "launchkit-testbed"
+"""The account ``TEST_USER``; the other hosts of the configuration are the same server."""
+SSH_ROOT_HOST = "launchkit-testbed-root"
+SSH_JUMP_HOST = "launchkit-testbed-jump"
+SSH_UNKNOWN_HOST = "launchkit-testbed-unknown"
+"""A host whose key is not known."""
+SSH_DENIED_HOST = "launchkit-testbed-denied"
+"""A host that does not let the account in."""
+SSH_CLOSED_HOST = "launchkit-testbed-closed"
+"""A host where nothing listens."""
+
+SLURM_PARTITION = "debug"
+SLURM_HIGH_PARTITION = "high"
+"""Its jobs preempt, and so requeue, those of the other one."""
+
+_USABLE_NODES = {"idle", "mixed", "allocated", "completing"}
+# An engine under the load of a whole suite may be slow; one that is gone refuses at once.
+_PATIENCE = 20.0
+
+
+def state_directory() -> Path:
+    """Where ``up`` keeps what it makes: the rule of ``common.sh``."""
+    if named := os.environ.get("LAUNCHKIT_TESTBED"):
+        return Path(named)
+    if os.getuid() == 0:
+        return Path("/var/cache/launchkit-testbed")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "launchkit-testbed"
+
+
+STATE = state_directory()
+SSH_CONFIG = STATE / "ssh" / "ssh_config"
+PYTHON_SIF = STATE / "images" / "python-3.11.sif"
+PYTHON_SANDBOX = STATE / "images" / "python-3.11"
+"""The folder that ``PYTHON_SIF`` was made of, which is an image as well."""
+NO_PYTHON_SIF = STATE / "images" / "no-python.sif"
+
+
+@functools.cache
+def available(component: str) -> str | None:
+    """Ask a component whether it can be used.
+
+    Parameters
+    ----------
+    component
+        One of ``COMPONENTS``.
+
+    Returns
+    -------
+    str or None
+        None if it can; otherwise why not, with the command that starts it.
+    """
+    reason = _CHECKS[component]()
+    if reason is None:
+        return None
+    return f"{component}: {reason}; start it with: tests/testbed/up {component}"
+
+
+def other_python_image(version: tuple[int, int] = sys.version_info[:2]) -> str:
+    """Name an image whose Python is not of this version (major, minor).
+
+    Raises
+    ------
+    LookupError
+        There is none.
+    """
+    mine = "{}.{}".format(*version)
+    if not PYTHON_IMAGE.startswith(f"python:{mine}-"):
+        return PYTHON_IMAGE
+    for tag in sorted(_other_python_tags(), reverse=True):
+        if tag != mine:
+            return f"{OTHER_PYTHON_IMAGES}:{tag}"
+    raise LookupError(f"no image of {OTHER_PYTHON_IMAGES} has another Python than {mine}")
+
+
+def python_image(version: tuple[int, int] = sys.version_info[:2]) -> str | None:
+    """Name the image whose Python is of this version (major, minor), if there is one."""
+    mine = "{}.{}".format(*version)
+    if PYTHON_IMAGE.startswith(f"python:{mine}-"):
+        return PYTHON_IMAGE
+    return f"{OTHER_PYTHON_IMAGES}:{mine}" if mine in _other_python_tags() else None
+
+
+def apptainer_command() -> list[str]:
+    """Start the words that run a program in an image: ``[*apptainer_command(), image, ...]``.
+
+    As root, Apptainer hands all privileges on, which fails where the machine itself lacks one.
+    """
+    program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
+    return [program, "--quiet", "exec", *(["--no-privs"] if os.getuid() == 0 else [])]
+
+
+def _other_python_tags() -> list[str]:
+    listing = _run(["docker", "image", "ls", "--format", "{{.Tag}}", OTHER_PYTHON_IMAGES])
+    return listing.stdout.split()
+
+
+def _docker() -> str | None:
+    return _failure(["docker", "image", "inspect", "--format", "-", PYTHON_IMAGE, NO_PYTHON_IMAGE])
+
+
+def _ssh() -> str | None:
+    if not SSH_CONFIG.exists():
+        return f"there is no {SSH_CONFIG}"
+    return _failure(["ssh", "-F", str(SSH_CONFIG), "-o", "BatchMode=yes", SSH_HOST, "true"])
+
+
+def _slurm() -> str | None:
+    words = ["sinfo", "--noheader", "--format", "%R %T"]
+    if reason := _failure(words):
+        return reason
+    rows = [line.split() for line in _run(words).stdout.splitlines()]
+    missing = {SLURM_PARTITION, SLURM_HIGH_PARTITION} - {name for name, _ in rows}
+    if missing:
+        return f"this Slurm has no partition {min(missing)}"
+    if not any(state in _USABLE_NODES for _, state in rows):
+        return f"no node can be used, they are {', '.join(sorted({state for _, state in rows}))}"
+    return None
+
+
+def _apptainer() -> str | None:
+    for image in (PYTHON_SIF, NO_PYTHON_SIF):
+        if not image.exists():
+            return f"there is no {image}"
+    return _failure([*apptainer_command(), str(PYTHON_SIF), "true"])
+
+
+_CHECKS = {"docker": _docker, "ssh": _ssh, "slurm": _slurm, "apptainer": _apptainer}
+
+
+def _failure(words: list[str]) -> str | None:
+    """Run it; say why it failed, or None if it did not."""
+    if shutil.which(words[0]) is None:
+        return f"{words[0]} is not installed"
+    try:
+        done = _run(words)
+    except subprocess.TimeoutExpired:
+        return f"{words[0]} did not answer within {_PATIENCE:g} s"
+    if done.returncode == 0:
+        return None
+    said = done.stderr.strip().splitlines()
+    return said[-1] if said else f"{words[0]} failed with code {done.returncode}"
+
+
+def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+        # Some containers do not have the directory of whoever asks.
+        cwd="/",
+    )
