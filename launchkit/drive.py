@@ -13,10 +13,9 @@ from launchkit.driver import Claim
 from launchkit.interrupts import Interrupts, felt
 from launchkit.job import Attempt, Job, JobError, JobState, end, renew
 from launchkit.modes.base import Mode, Plan, Stop, unwritable
-from launchkit.policy import Policy
+from launchkit.policy import GRACE_S, Policy
 
 POLL_S = 1.0
-GRACE_S = 10.0
 
 
 class Drive:

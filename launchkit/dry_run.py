@@ -46,7 +46,7 @@ def describe(work: Work, mode: Mode, policy: Policy, aside: Path | None = None) 
         f"  directory: {work.sweep.directory}",
         *([f"  the sweep that is there is renamed: {aside}"] if aside else []),
         f"  program: {masking.mask_text(shlex.join([sys.executable, *work.sweep.command]))}",
-        *(f"  {line}" for line in (*plan.lines, *plan.details)),
+        *(f"  {masking.mask_text(line)}" for line in (*plan.lines, *plan.details)),
     ]
     for job in left:
         overrides = " ".join(map(masking.mask_override, job.overrides)) or "-"

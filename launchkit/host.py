@@ -12,23 +12,22 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from launchkit import payload
-from launchkit.drive import GRACE_S
 from launchkit.interrupts import Interrupts, felt
 from launchkit.job import Attempt, Job, JobError, JobState, end, read, renew
 from launchkit.modes.base import Stop
 from launchkit.modes.local import LocalMode
 from launchkit.outside import packs
-from launchkit.outside.asks import Asks
+from launchkit.outside.asks import ON_SIGNAL, UNFINISHED_CODE, Asks
 from launchkit.outside.packs import Pack
+from launchkit.policy import GRACE_S
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 
 LOOK_S = 0.25
-ON_SIGNAL = "LAUNCHKIT_ON_SIGNAL"
-"""The environment variable with the state that a signal gives the jobs: cancelled, if not set."""
 DIED = JobError("HostDied", "what ran it was ended with all its jobs, and began anew")
 
 
@@ -53,6 +52,9 @@ class Host:
         self._ended: dict[int, Attempt] = {}
         self._stays = pack.stays
         self._interrupted = False
+        # They have been asked already if another host of this pack was ended, and this one goes on.
+        self._wishes = [*self._asks.take()]
+        self._unwanted = {num for wish in self._wishes for num in wish.cancel}
 
     def run(self) -> int:
         """Run the jobs to their end, and return an exit code: the job's own, if it is one."""
@@ -63,6 +65,8 @@ class Host:
                     self._turn()
                 except KeyboardInterrupt:
                     self._interrupt()
+        if any(attempt.state is JobState.PREEMPTED for attempt in self._ended.values()):
+            return UNFINISHED_CODE
         codes = [attempt.exit_code or 0 for attempt in self._ended.values()]
         bad = [attempt for attempt in self._ended.values() if attempt.state.bad]
         if len(codes) == 1 and codes[0]:
@@ -70,7 +74,8 @@ class Host:
         return int(bool(bad))
 
     def _turn(self) -> None:
-        for wish in self._asks.take():
+        wishes, self._wishes = [*self._wishes, *self._asks.take()], []
+        for wish in wishes:
             self._mode.cancel(wish.cancel, wish.grace, Stop(wish.state, wish.error))
             self._run(wish.run)
             self._stays = self._stays and not wish.end
@@ -83,7 +88,7 @@ class Host:
 
     def _run(self, nums: Sequence[int]) -> None:
         known = {job.num: job for job in (Sweep.open(self._sweep.directory).jobs if nums else ())}
-        jobs = [known[num] for num in nums if self._is_to_run(known[num])]
+        jobs = [self._placed(known[num]) for num in nums if self._is_to_run(known[num])]
         if jobs:
             self._tasks.load(jobs)
             self._mode.submit(self._mode.plan(self._sweep, jobs, self._tasks))
@@ -96,17 +101,30 @@ class Host:
             return True
         if attempt.state is JobState.RUNNING:
             attempt = end(job, JobState.LOST, error=DIED)
-        if attempt.state in (JobState.LOST, JobState.PREEMPTED):
+        if attempt.state in (JobState.LOST, JobState.PREEMPTED) or self._is_orphan(job, attempt):
             renew(job)
             return True
         return False
+
+    def _is_orphan(self, job: Job, attempt: Attempt) -> bool:
+        """Tell whether a job has ended by a signal that took its host away as well."""
+        cancelled = attempt.state is JobState.CANCELLED and job.num not in self._unwanted
+        return cancelled and bool(os.environ.get(ON_SIGNAL))
+
+    def _placed(self, job: Job) -> Job:
+        """Return a job as it is placed here: its carrier has its GPUs, unless they are given out."""
+        if {"gpus", "gpus_per_job"} & self._pack.places.keys():
+            return job
+        return replace(job, needs=replace(job.needs, gpus=None))
 
     def _interrupt(self) -> None:
         state = JobState(os.environ.get(ON_SIGNAL, JobState.CANCELLED.value))
         error = None
         if state is not JobState.CANCELLED:
             error = JobError("Signal", "the machine was taken away")
-        self._mode.cancel(self._left, 0.0 if self._interrupted else GRACE_S, Stop(state, error))
+        # Who takes a machine away may say so to a process twice, and kills what does not end.
+        again = self._interrupted and state is JobState.CANCELLED
+        self._mode.cancel(self._left, 0.0 if again else GRACE_S, Stop(state, error))
         self._interrupted = True
         self._stays = False
 

@@ -128,8 +128,8 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
-    path = [_here(entry) for entry in header["path"]]
-    sys.path[:] = [*sys.path, *(entry for entry in path if entry not in sys.path)]
+    entries = [_here(entry) for entry in header["path"]]
+    sys.path[:] = [*sys.path, *(entry for entry in entries if entry not in sys.path)]
     cwd = _here(header["cwd"])
     if os.path.isdir(cwd):  # noqa: PTH112
         os.chdir(cwd)

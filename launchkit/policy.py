@@ -11,6 +11,8 @@ from launchkit.job import Attempt, Job
 
 RETRY_ON = ("lost", "preempted", "timeout", "failed")
 LONGEST_DELAY_S = 300.0
+GRACE_S = 10.0
+"""How long a running job that is to end has to stop by itself."""
 
 
 @dataclass(frozen=True)

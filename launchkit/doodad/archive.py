@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from launchkit.doodad import engine
 from launchkit.doodad.engine import Doodad
 from launchkit.doodad.makeself import make
-from launchkit.doodad.mounts import Wanted, code_mount
+from launchkit.doodad.mounts import Wanted, code_mount, make_writable
 from launchkit.doodad.unpacking import unpack, unpack_command
 from launchkit.files import atomic_writer
 
@@ -93,6 +93,7 @@ def _work_directory() -> Iterator[Path]:
     try:
         yield Path(work)
     finally:
+        make_writable(Path(work))  # where a copy was not finished
         shutil.rmtree(work, ignore_errors=True)
 
 

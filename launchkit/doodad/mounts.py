@@ -75,7 +75,7 @@ def _mount_class(doodad: Doodad) -> Any:
                 # The copy of a folder without the right to write has all but that script.
                 if error.filename != str(extract):
                     raise
-            _make_writable(copy)
+            make_writable(copy)
             with contextlib.suppress(FileNotFoundError):
                 extract.unlink()
             self._copy_hidden(extract)
@@ -98,7 +98,7 @@ def _mount_class(doodad: Doodad) -> Any:
                 return
             if source.is_dir():
                 shutil.copytree(source, target, ignore=self.ignore_patterns)
-                _make_writable(target)
+                make_writable(target)
             else:
                 shutil.copy2(source, target)
 
@@ -146,8 +146,8 @@ def _everything(relative: str) -> bool:
     return True
 
 
-def _make_writable(folder: Path) -> None:
-    """Let the owner write to copies of folders, which need not be so in the user's code."""
+def make_writable(folder: Path) -> None:
+    """Let the owner write to copies of folders, which the user's own need not allow."""
     for path, _, _ in os.walk(folder):
         mode = os.stat(path).st_mode  # noqa: PTH116 - one a folder
         if mode & stat.S_IRWXU != stat.S_IRWXU:

@@ -48,7 +48,7 @@ class CarriedMode(Mode, Generic[S]):
         self.settings: S = self.Settings(**settings)  # type: ignore[assignment]  # S is its class
         self.sweep: Sweep | None = None
         self._baggage: Baggage | None = None
-        self._packed = False
+        self._checked = self._packed = False
         self._carriers: Carriers | None = None
         self._jobs: dict[int, Job] = {}
         self._pack_of: dict[int, int] = {}
@@ -114,14 +114,17 @@ class CarriedMode(Mode, Generic[S]):
         else:
             found = self._found(sweep)
             lines += found.describe()
-            for name, text in self.scripts(found, sweep, _roots(sweep, jobs)).items():
+            for name, text in self.scripts(found, sweep, roots_of(sweep, jobs)).items():
                 details += [f"{name}:", *(f"  | {line}" for line in text.splitlines())]
         return Plan(sweep, tuple(jobs), task, tuple(lines), pickles=True, details=tuple(details))
 
     def check(self, plan: Plan) -> None:
-        """See to it that doodad is here, and whatever else is needed."""
+        """See to it that doodad is here, and whatever else is needed; once is enough."""
+        if self._checked:
+            return
         engine.check()
         self.check_there(plan, None if is_saved(plan.task) else self._found(plan.sweep))
+        self._checked = True
 
     def prepare(self, plan: Plan) -> None:
         """Make the archive, once a sweep."""
@@ -129,7 +132,7 @@ class CarriedMode(Mode, Generic[S]):
             return
         baggage.put_away(plan.sweep)
         found = self._found(plan.sweep)
-        roots = _roots(plan.sweep, plan.jobs)
+        roots = roots_of(plan.sweep, plan.jobs)
         found.pack(plan, self.scripts(found, plan.sweep, roots), self.settings.image)
         self._packed = True
 
@@ -285,7 +288,7 @@ class CarriedMode(Mode, Generic[S]):
         return path
 
 
-def _roots(sweep: Sweep, jobs: Sequence[Job]) -> list[Path]:
+def roots_of(sweep: Sweep, jobs: Sequence[Job]) -> list[Path]:
     """Return the fewest directories beside the sweep's that hold all jobs' directories."""
     outside = {job.directory.parent for job in jobs if not _within(job, sweep)}
     return sorted(

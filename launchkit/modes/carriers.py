@@ -74,8 +74,9 @@ class Clients:
 
     def kill(self, nums: Sequence[int]) -> None:
         """End packs, and their programs."""
-        self._kill(nums)
+        # A program that goes on might yet start what is to be ended.
         self._pool.stop(nums, 0.0)
+        self._kill(nums)
 
     @property
     def running(self) -> tuple[int, ...]:

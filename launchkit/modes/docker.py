@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from launchkit.doodad import launching
 from launchkit.job import Job
 from launchkit.machine.placement import Place
-from launchkit.machine.slots import Slots
+from launchkit.modes import contained
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
 from launchkit.modes.carried import CarriedMode
 from launchkit.modes.carriers import Carriers, Clients
-from launchkit.outside import docker, probe
-from launchkit.outside.containers import LABEL, Container, Mount, docker_script
+from launchkit.modes.contained import Contained
+from launchkit.outside import docker
+from launchkit.outside.containers import LABEL, USER, docker_script
 from launchkit.outside.docker import DockerError
 from launchkit.outside.packs import Pack
 from launchkit.outside.scripts import UNPACKED, run_script
-from launchkit.outside.settings import Outside
 from launchkit.sweep import TAG, Sweep, SweepError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DockerSettings(Outside, Slots):
+class DockerSettings(Contained):
     """The settings of ``local_docker``."""
 
-    def __post_init__(self) -> None:
-        Outside.__post_init__(self)
-        Slots.__post_init__(self)
-        if self.image is None:
-            raise ValueError("image is not set; name a Docker image, such as python:3.11-slim")
+    EXAMPLE: ClassVar[str] = "python:3.11-slim"
 
 
 class DockerMode(CarriedMode[DockerSettings]):
@@ -40,6 +39,7 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     name = "local_docker"
     Settings = DockerSettings
+    _user: str
 
     @classmethod
     def lacking(cls) -> list[str]:
@@ -56,15 +56,7 @@ class DockerMode(CarriedMode[DockerSettings]):
     def scripts(self, baggage: Baggage, sweep: Sweep, roots: Sequence[Path]) -> dict[str, str]:
         """Return the scripts that start a container, and Python in it."""
         settings = self.settings
-        assert settings.image is not None
-        container = Container(
-            image=settings.image,
-            mounts=self._mounts(baggage, roots),
-            workdir=baggage.workdir(),
-            env=tuple(name for name, value in settings.env.items() if value is None),
-            args=tuple(settings.container_args),
-            gpus=settings.gives_gpus,
-        )
+        container = contained.container(settings, baggage, roots)
         return {
             "final_script.sh": docker_script(container, _prefix(sweep)),
             "run.sh": run_script(
@@ -74,31 +66,33 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     def carriers(self, sweep: Sweep) -> Carriers:
         """Return ``docker run``, a program for each container."""
+        self._user = docker.user()
 
         def kill(packs: Sequence[int]) -> None:
-            docker.kill([f"{_prefix(sweep)}-{pack}" for pack in packs])
+            docker.remove([f"{_prefix(sweep)}-{pack}" for pack in packs])
 
         return Clients(self.settings.places(), self._start, kill)
 
     def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
         """See to it that the image is here, and has a Python that will do."""
         settings = self.settings
-        assert settings.image is not None
         docker.check()
-        docker.find_image(settings.image)
-        where = f"image {settings.image!r}"
-        script = probe.shell(settings.python, settings.setup_commands)
-        done = docker.run(["--entrypoint", "/bin/sh", settings.image, "-c", script])
-        if done.returncode:
-            wanted = settings.python or "python3"
-            last = (done.stderr.strip().splitlines() or [""])[-1]
-            raise ValueError(
-                f"{where} has no {wanted} that runs (exit code {done.returncode}){last and ': ' + last}"
-            )
-        found = probe.Found.parse(done.stdout.strip().splitlines()[-1])
-        probe.check_python(found, where)
-        if baggage is not None:
-            probe.check_mounts(found, self._mounts(baggage, ()), settings.image)
+        docker.find_image(settings.image_name)
+        variables = {USER: docker.user(), **contained.all_gpus(settings)}
+        contained.check(
+            settings,
+            plan,
+            baggage,
+            lambda container, script: docker.trial(container, script, variables),
+        )
+
+    def close(self, sweep: Sweep) -> None:
+        """Remove what `docker run` has left behind, should it have been killed."""
+        try:
+            docker.remove_labelled(f"{LABEL}={sweep.tag}")
+        except DockerError as error:
+            log.warning("%s", error)
+        super().close(sweep)
 
     def end_left(self, sweep: Sweep) -> None:
         """Remove the containers that a killed launcher has left."""
@@ -108,21 +102,11 @@ class DockerMode(CarriedMode[DockerSettings]):
             raise SweepError(f"{sweep.directory}: {error}") from error
         super().end_left(sweep)
 
-    def _mounts(self, baggage: Baggage, roots: Sequence[Path]) -> tuple[Mount, ...]:
-        return (
-            *baggage.mounts(),
-            *(
-                Mount(os.path.abspath(source), target)
-                for source, target in self.settings.inputs.items()
-            ),
-            *(Mount(str(root), str(root), writable=True) for root in roots),
-        )
-
     def _start(self, pack: Pack, place: Place) -> int:
         assert self.sweep is not None
         return launching.start(
             [str(self.sweep.own / UNPACKED / "final_script.sh"), str(pack.num)],
-            environment={**place.environment(), TAG: self.sweep.tag},
+            environment={**place.environment(), TAG: self.sweep.tag, USER: self._user},
             output=self.new_log(self.sweep, pack.num),
         )
 

@@ -17,6 +17,10 @@ from launchkit.job import JobError, JobState
 from launchkit.sweep import Sweep
 
 FOLDER = "asks"
+ON_SIGNAL = "LAUNCHKIT_ON_SIGNAL"
+"""The environment variable with the state that a signal gives the jobs: cancelled, if not set."""
+UNFINISHED_CODE = 75
+"""The exit code of a host that a signal has ended before its jobs, which are to go on elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,13 @@ class Container:
         return (TAG, *THREAD_VARIABLES, *self.env)
 
 
+QUOTED = """quoted() { printf '%s\\n' "$1" | sed 's/"/""/g'; }"""
+"""A function of shell that makes a path fit for a quoted field of CSV."""
+
+USER = "LAUNCHKIT_CONTAINER_USER"
+"""The variable with the user, ``uid:gid``, of a container, where it is not who starts it."""
+
+
 def docker_script(container: Container, name: str) -> str:
     """Return the script that runs a pack in a Docker container.
 
@@ -87,28 +94,36 @@ def docker_script(container: Container, name: str) -> str:
         "#!/bin/sh",
         "# Runs a pack of jobs in a container: final_script.sh PACK",
         BEGIN.rstrip("\n"),
+        QUOTED,
         *mount_points(container.mounts),
         *_docker_gpus(container),
+        *GROUPS,
     ]
     words = [
-        "exec docker run --rm",
-        f'--name {shlex.quote(name)}-"$1"',
+        f'exec docker run --name {shlex.quote(name)}-"$1"',
         f'--label "{LABEL}=${{{TAG}:-}}"',
-        '--hostname "$(uname -n)"',
-        '--user "$(id -u):$(id -g)" --env HOME=/tmp --env "USER=$(id -un)"',
-        *(f"--env {variable}" for variable in container.passed),
-        '--mount "type=bind,\\"source=$sweep\\",\\"target=$sweep\\""',
-        *(_docker_mount(mount) for mount in container.mounts),
-        f"--workdir {shlex.quote(container.workdir)}",
-        *(['${gpus:+--gpus "$gpus"}'] if container.gpus else []),
-        *map(shlex.quote, container.args),
-        f'--entrypoint /bin/sh {shlex.quote(container.image)} "$here/run.sh" "$@"',
+        *_docker_words(container),
+        f"--mount {_docker_mount(SWEEP, SWEEP)}",
+        f"--entrypoint /bin/sh {shlex.quote(container.image)}",
+        # Docker gives each container a umask of its own.
+        """-c 'umask "$1"; shift; exec /bin/sh "$@"' sh "$(umask)" "$here/run.sh" "$@\"""",
     ]
     return "\n".join(lines) + "\n" + " \\\n  ".join(words) + "\n"
 
 
+def docker_trial(container: Container, name: str, script: str) -> str:
+    """Return a script that runs another in a Docker container that sees no sweep."""
+    lines = ["set -eu", QUOTED, *_docker_gpus(container), *GROUPS]
+    words = [
+        f"exec docker run --name {shlex.quote(name)}",
+        *_docker_words(container),
+        f"--entrypoint /bin/sh {shlex.quote(container.image)} -c {shlex.quote(script)}",
+    ]
+    return "\n".join([*lines, " ".join(words)])
+
+
 def mount_points(mounts: Sequence[Mount], sweeps: Sequence[str] = ("sweep",)) -> list[str]:
-    """Return lines that make the directories which other mounts in a code directory need.
+    """Return lines that make the directories which mounts need.
 
     Parameters
     ----------
@@ -117,7 +132,7 @@ def mount_points(mounts: Sequence[Mount], sweeps: Sequence[str] = ("sweep",)) ->
     sweeps
         The variables of the script with paths at which the sweep's directory is mounted.
     """
-    lines = []
+    lines = [f"mkdir -p -- {mount.word}" for mount in mounts if mount.writable]
     for outer in mounts:
         if PurePosixPath(outer.source).is_absolute():
             continue
@@ -133,6 +148,30 @@ def mount_points(mounts: Sequence[Mount], sweeps: Sequence[str] = ("sweep",)) ->
     return lines
 
 
+SWEEP = '"$sweep"'
+GROUPS = (
+    # A directory may be writable for a group only.
+    'groups=$(for group in $(id -G); do printf " --group-add %s" "$group"; done)',
+)
+
+
+def _docker_words(container: Container) -> list[str]:
+    return [
+        "--rm",
+        '--hostname "$(uname -n)"',
+        f'--user "${{{USER}:-$(id -u):$(id -g)}}" $groups',
+        '--env HOME=/tmp --env "USER=$(id -un)"',
+        *(f"--env {variable}" for variable in container.passed),
+        *(
+            f"--mount {_docker_mount(mount.word, shlex.quote(mount.target), mount.writable)}"
+            for mount in container.mounts
+        ),
+        f"--workdir {shlex.quote(container.workdir)}",
+        *(['${gpus:+--gpus "$gpus"}'] if container.gpus else []),
+        *map(shlex.quote, container.args),
+    ]
+
+
 def _docker_gpus(container: Container) -> list[str]:
     if not container.gpus:
         return []
@@ -140,6 +179,7 @@ def _docker_gpus(container: Container) -> list[str]:
     return [f'gpus=${{{GPU_VARIABLE}:+\\"device=${GPU_VARIABLE}\\"}}']
 
 
-def _docker_mount(mount: Mount) -> str:
-    parts = ["type=bind", f'"target={mount.target}"', *([] if mount.writable else ["readonly"])]
-    return f"--mount {shlex.quote(','.join(parts) + ',')}'\"source='{mount.word}'\"'"
+def _docker_mount(source: str, target: str, writable: bool = True) -> str:
+    """Return a mount of words of shell as one: fields of CSV."""
+    words = f'\\"source=$(quoted {source})\\",\\"target=$(quoted {target})\\"'
+    return f'"type=bind,{words}{"" if writable else ",readonly"}"'

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from launchkit.outside.containers import Container, docker_trial
+from launchkit.outside.trial import last_line
 
 ANSWER_S = 60.0
 PULL_S = 3600.0
+TRIAL_S = 600.0
+REMOVALS = 3
+REMOVE_AGAIN_S = 0.2
 
 
 class DockerError(ValueError):
@@ -68,15 +76,48 @@ def find_image(image: str) -> dict[str, Any]:
     return found[0]
 
 
-def run(arguments: Sequence[str], timeout: float = ANSWER_S) -> subprocess.CompletedProcess[str]:
-    """Run ``docker run --rm`` with these arguments, and return how it went."""
-    return _run("run", "--rm", *arguments, timeout=timeout)
+def user() -> str:
+    """Return who a container is to run as, ``uid:gid``, for its files to be this user's.
+
+    In a rootless engine, that is the container's root.
+    """
+    known = _run("info", "--format", "{{json .SecurityOptions}}")
+    return "0:0" if "name=rootless" in known.stdout else f"{os.getuid()}:{os.getgid()}"
 
 
-def kill(names: Sequence[str]) -> None:
-    """End containers at once; those that have ended are left out."""
-    if names:
-        _run("kill", *names)
+def trial(
+    container: Container, script: str, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of ``sh`` in a container that sees no sweep.
+
+    Parameters
+    ----------
+    container
+        What the container is like.
+    script
+        The script.
+    variables
+        Environment variables for what starts it.
+    """
+    name = f"launchkit-trial-{secrets.token_hex(6)}"
+    try:
+        done = _call(["sh", "-c", docker_trial(container, name, script)], TRIAL_S, variables)
+    except BaseException:
+        _run("rm", "--force", name)
+        raise
+    said = re.sub(r"(?m)^(docker: |Error response from daemon: )+", "", done.stderr)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, said)
+
+
+def remove(names: Sequence[str]) -> None:
+    """End and remove containers whose ``docker run`` has been killed."""
+    left = set(names)
+    for _ in range(REMOVALS):
+        # One may be about to be made: its `docker run` had asked for it.
+        left -= set(_run("rm", "--force", *sorted(left)).stdout.split())
+        if not left:
+            break
+        time.sleep(REMOVE_AGAIN_S)
 
 
 def remove_labelled(label: str) -> None:
@@ -99,9 +140,15 @@ def remove_labelled(label: str) -> None:
 
 
 def _run(*arguments: str, timeout: float = ANSWER_S) -> subprocess.CompletedProcess[str]:
+    return _call(["docker", *arguments], timeout, {})
+
+
+def _call(
+    command: Sequence[str], timeout: float, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["docker", *arguments],  # noqa: S607 - the one on the user's PATH
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -110,15 +157,13 @@ def _run(*arguments: str, timeout: float = ANSWER_S) -> subprocess.CompletedProc
             check=False,
             # Ctrl-C is the launcher's affair.
             start_new_session=True,
-            env={**os.environ, "DOCKER_CLI_HINTS": "false"},
+            env={**os.environ, **variables, "DOCKER_CLI_HINTS": "false"},
         )
     except subprocess.TimeoutExpired:
-        raise DockerError(
-            f"Docker has not answered `docker {arguments[0]}` in {timeout:g} s"
-        ) from None
+        asked = "run" if command[0] == "sh" else command[1]
+        raise DockerError(f"Docker has not answered `docker {asked}` in {timeout:g} s") from None
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    text = lines[-1] if lines else f"exit code {done.returncode}"
+    text = last_line(done.stderr) or f"exit code {done.returncode}"
     return re.sub(r"^(Error response from daemon|docker): ", "", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,13 +45,34 @@ class Found:
         return cls(values["python"], values["executable"], tuple(values["dirs"]))
 
 
-def shell(python: str | None, setup_commands: Sequence[str]) -> str:
-    """Return a script of ``sh`` that prints what there is, or exits with 127."""
+def candidates(python: str | None) -> list[str]:
+    """Return the Pythons to look for, the best first."""
     version = ".".join(platform.python_version_tuple()[:2])
-    names = [python] if python else [f"python{version}", "python3", "python"]
+    return [python] if python else [f"python{version}", "python3", "python"]
+
+
+def shell(
+    python: str | None, setup_commands: Sequence[str], env: Mapping[str, str | None] | None = None
+) -> str:
+    """Return a script of ``sh`` that prints what there is, or exits with 127.
+
+    Parameters
+    ----------
+    python
+        The Python to look for; None for the first of those that will do.
+    setup_commands
+        Lines of shell to run before.
+    env
+        Environment variables to set before; None as a value leaves one as it is.
+    """
     lines = [
+        *(
+            f"export {name}={shlex.quote(value)}"
+            for name, value in (env or {}).items()
+            if value is not None
+        ),
         *(f"{{ {command}\n}} >/dev/null" for command in setup_commands),
-        f"for python in {shlex.join(names)}; do",
+        f"for python in {shlex.join(candidates(python))}; do",
         '  if command -v "$python" >/dev/null 2>&1; then',
         f'    exec "$python" -c {shlex.quote(SCRIPT)}',
         "  fi",

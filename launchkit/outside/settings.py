@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from launchkit import masking
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -95,6 +97,11 @@ def _check_env(env: Any) -> None:
             raise ValueError(f"env has {name!r}; that is no name of an environment variable")
         if value is not None and (not isinstance(value, str) or "\0" in value):
             raise ValueError(f"env.{name} is {value!r}; it must be a string, or null")
+        if value is not None and masking.looks_secret(name):
+            raise ValueError(
+                f"env.{name} looks like a secret, and would be written down with the sweep; set "
+                f"{name} in the launcher's own environment, and env.{name} to null"
+            )
 
 
 def _check_inputs(inputs: Any) -> None:

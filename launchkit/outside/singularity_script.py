@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from launchkit.machine.placement import GPU_VARIABLE
 from launchkit.outside.containers import Container, mount_points
@@ -65,19 +64,34 @@ def singularity_script(container: Container) -> str:
         *_program(),
         *_temporary_directory(),
         *mount_points(container.mounts, ("sweep", "real")),
-        BIND.rstrip("\n"),
-        "set --",
-        *command(container),
-        # Else it would mount the directory that it was started in, over the code.
-        "cd /",
-        'exec "$program" --quiet --nocolor exec "$@" "$image" /bin/sh "$here/run.sh" "$pack"',
+        *_command(container, _sweep_mounts()),
+        *_image(container.image),
+        f'{EXEC} /bin/sh "$here/run.sh" "$pack"',
     ]
     return "\n".join(lines) + "\n"
 
 
-def command(container: Container) -> Iterator[str]:
-    """Return lines that set the image and the arguments before it, and the environment."""
-    yield from _image(container.image)
+def singularity_trial(container: Container, script: str) -> str:
+    """Return a script that runs another in a container that sees no sweep."""
+    lines = [
+        "set -eu",
+        *_program(),
+        *_command(container, ()),
+        f"image={shlex.quote(container.image)}",
+        f"{EXEC} /bin/sh -c {shlex.quote(script)}",
+    ]
+    return "\n".join(lines)
+
+
+# Else it would mount the directory that it was started in, over the code.
+EXEC = """cd /
+exec "$program" --quiet --nocolor exec "$@" "$image\""""
+
+
+def _command(container: Container, more: Sequence[str]) -> Iterator[str]:
+    """Return lines that set the environment, and the arguments before the image."""
+    yield BIND.rstrip("\n")
+    yield "set --"
     yield from _environment(container)
     if not any(arg.partition("=")[0] in OWN_PRIVILEGES for arg in container.args):
         # Root has not everywhere all the rights that it would take along.
@@ -86,11 +100,17 @@ def command(container: Container) -> Iterator[str]:
         yield f'[ -z "${{{GPU_VARIABLE}-all}}" ] || set -- "$@" --nv'
     for mount in container.mounts:
         yield _bind(mount.word, shlex.quote(mount.target), "" if mount.writable else "ro")
-    # Where a link leads to the sweep, it may lead there inside as well.
-    yield f'[ "$real" = "$sweep" ] || {{ {_bind(REAL, REAL)}; }}'
-    yield _bind(REAL, '"$sweep"')
+    yield from more
     words = ["--pwd", container.workdir, *container.args]
     yield f'set -- "$@" {shlex.join(words)}'
+
+
+def _sweep_mounts() -> list[str]:
+    # Where a link leads to the sweep, it may lead there inside as well.
+    return [
+        f'[ "$real" = "$sweep" ] || {{ {_bind(REAL, REAL)}; }}',
+        _bind(REAL, '"$sweep"'),
+    ]
 
 
 REAL = '"$real"'
@@ -142,5 +162,5 @@ def _environment(container: Container) -> Iterator[str]:
 
 
 def _bind(source: str, target: str, option: str = "") -> str:
-    words: Sequence[str] = ["bind", source, target, *([option] if option else [])]
-    return f'{" ".join(words)}; set -- "$@" "$flag" "$spec"'
+    words = " ".join(["bind", source, target, *([option] if option else [])])
+    return f'{words}; set -- "$@" "$flag" "$spec"'

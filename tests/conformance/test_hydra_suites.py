@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -10,11 +12,29 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, OutsideMode
 
 from hydra_plugins.launchkit_launcher.launcher import LaunchkitLauncher
 
 EXISTING = "hydra.launcher.existing=set_aside"
-LAUNCHERS = ["launchkit_here_no_doodad", "launchkit_local"]
+BATCHES = "hydra.sweeper.max_batch_size=2"
+HERE = (OutsideMode("here_no_doodad", ()), OutsideMode("local", ()))
+OUTSIDE = (DOCKER, SINGULARITY, SSH, SLURM)
+"""All but `sss`, whose jobs are started by a person, later."""
+
+
+def launchers(*more: str) -> list[Any]:
+    """Return what the suites are told of each mode: its name, and overrides."""
+    return [
+        pytest.param(
+            mode.launcher,
+            # The directories of code are those of the program, which is pytest here.
+            [*more, *mode.flags(**({"code_dirs": []} if mode in OUTSIDE else {}))[1:]],
+            id=mode.name,
+            marks=[getattr(pytest.mark, name) for name in mode.components],
+        )
+        for mode in (*HERE, *OUTSIDE)
+    ]
 
 
 def test_hydra_discovers_the_launcher() -> None:
@@ -23,25 +43,28 @@ def test_hydra_discovers_the_launcher() -> None:
     assert LaunchkitLauncher.__name__ in found
 
 
-@pytest.mark.parametrize("launcher_name", LAUNCHERS)
-@pytest.mark.parametrize("overrides", [[]])
+@pytest.mark.parametrize(("launcher_name", "overrides"), launchers())
 class TestLauncher(LauncherTestSuite):
     pass
 
 
-@pytest.mark.parametrize("launcher_name", LAUNCHERS)
-@pytest.mark.parametrize("overrides", [["hydra.sweeper.max_batch_size=2"]])
+@pytest.mark.parametrize(("launcher_name", "overrides"), launchers(BATCHES))
 class TestBatches(BatchedSweeperTestSuite):
-    @pytest.fixture(autouse=True)
-    def _own_overrides(self, overrides: list[str]) -> None:
-        # The suite extends the list it is given, and parametrize gives the same one again.
-        del overrides[1:]
+    pass
 
 
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags"),
     # One test of the suite sweeps twice into one directory.
-    [({}, ["-m", f"hydra/launcher={name}", EXISTING]) for name in LAUNCHERS],
+    [
+        pytest.param(
+            {},
+            ["-m", *mode.flags(), EXISTING],
+            id=mode.name,
+            marks=[getattr(pytest.mark, name) for name in mode.components],
+        )
+        for mode in (*HERE, *OUTSIDE)
+    ],
 )
 class TestIntegration(IntegrationTestSuite):
     pass

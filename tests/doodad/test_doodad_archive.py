@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -464,6 +464,65 @@ def test_any_shell_unpacks_it_and_says_nothing(
     done = subprocess.run([*shell, *command[1:]], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert tree(tmp_path / "to here/deps/local/code0") == tree(code)
+
+
+LOCKED = """
+import os, sys, tempfile
+from pathlib import Path
+from launchkit.doodad import archive
+code, target = map(Path, sys.argv[1:])
+try:
+    archive.build(target, [archive.Code(code, "code0")], {"final_script.sh": ""})
+except OSError as error:
+    print(error)
+"""
+
+
+def build_without_privileges(code: Path, target: Path) -> str:
+    """Build an archive as somebody whom permissions bind, and return the error."""
+    # For root too they do, once it has laid down what lets it pass them by.
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [sys.executable, "-c", LOCKED, str(code), str(target)]
+    done = subprocess.run(
+        [*(bound if os.getuid() == 0 else []), *command], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def locked(code: Path) -> Iterator[Path]:
+    """Code that its owner may not write."""
+    (code / "sub").mkdir()
+    (code / "sub" / "extract.sh").write_text("mine")
+    (code / "link").symlink_to("sub")
+    (code / "extract.sh").write_text("mine")
+    for path in (code / "extract.sh", code / "sub", code):
+        path.chmod(0o555)
+    yield code
+    for path in (code, code / "sub"):
+        path.chmod(0o755)
+
+
+def test_code_that_may_not_be_written_is_copied(
+    tmp_path: Path, locked: Path, temporary: Path
+) -> None:
+    assert build_without_privileges(locked, tmp_path / "a.dar") == ""
+    archive.unpack(tmp_path / "a.dar", tmp_path / "unpacked")
+    assert tree(tmp_path / "unpacked" / "deps/local/code0") == tree(locked)
+    assert not os.listdir(temporary)
+
+
+def test_code_that_may_not_be_read_is_named_and_nothing_stays(
+    tmp_path: Path, locked: Path, temporary: Path
+) -> None:
+    locked.chmod(0o755)
+    (locked / "secret").write_text("")
+    (locked / "secret").chmod(0)
+    error = build_without_privileges(locked, tmp_path / "a.dar")
+    assert error.startswith(f"{locked / 'secret'} cannot be copied: ")
+    assert not (tmp_path / "a.dar").exists()
+    assert not os.listdir(temporary)
 
 
 def test_names_like_options_are_names(

@@ -190,7 +190,7 @@ def test_a_password_is_not_shown(machine: Machine) -> None:
 
 def test_without_git_that_is_said(machine: Machine) -> None:
     machine.monkeypatch.setenv("PATH", str(machine.base))
-    with pytest.raises(InstallError, match="git cannot be started: .*; install git"):
+    with pytest.raises(InstallError, match=r"git cannot be started: .*; install git"):
         install.install("/no/such/clone")
     assert left(machine) == []
 
@@ -203,7 +203,7 @@ def test_a_server_that_says_nothing_costs_a_limited_time(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         began = time.monotonic()
-        with pytest.raises(InstallError, match="not there within 1 s.*--from"):
+        with pytest.raises(InstallError, match=r"not there within 1 s.*--from"):
             install.install(f"http://127.0.0.1:{silent.getsockname()[1]}/doodad")
         # It was ended with all it had started: git's own child held the connection.
         silent.settimeout(10)

@@ -171,7 +171,7 @@ class SurvivalContract(ModeCase):
         handles = [JobHandle(sweep, job) for job in sweep.jobs]
         assert [str(handle.state) for handle in handles[:2]] == ["running"] * 2
         assert {str(handle.state) for handle in handles[2:]} <= {"pending", "submitted"}
-        with pytest.raises(NotCompleted, match="job 2 is (pending|submitted)"):
+        with pytest.raises(NotCompleted, match=r"job 2 is (pending|submitted)"):
             _ = handles[2].value
         with pytest.raises(TimeoutError, match="job 0 is running after 0 s"):
             handles[0].wait(0)

@@ -146,7 +146,7 @@ def wait_for_end_of(pids):
 
 
 def changes_of(job) -> list[tuple[int, str]]:
-    """Return the attempts and states a job has gone through, leaving out that it was handed over."""
+    """Return the attempts and states of a job, but for its being handed over."""
     events = jobs.events(job.directory)
     found = [(known["attempt"], known["state"]) for known in events]
     return [change for change in found if change[1] != "submitted"]

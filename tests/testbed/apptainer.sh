@@ -16,25 +16,25 @@ program() {
 }
 
 check() {
-  local image
+  local image said
   program >/dev/null || give_up "neither apptainer nor singularity is installed"
   for image in python-3.11 python-3.11.sif no-python.sif; do
     [ -e "$IMAGES/$image" ] || give_up "the image $IMAGES/$image is missing"
   done
-  runs || give_up "$(program) does not run an image: see $INSTALL_LOG"
+  said=$(runs 2>&1 </dev/null) || give_up "$(program) runs no image: ${said##*$'\n'}"
 }
 
-# As root, and as the account that has no right; root without its privileges, because a
-# container host may itself have taken one away, and Apptainer wants to hand on all.
+# As the account that has no right, too. Root goes without its privileges, because a machine may
+# itself have taken one from root, and Apptainer wants to hand on all.
 runs() {
-  local command=("$(program)" --quiet exec)
+  local command=(timeout 30 "$(program)" --quiet exec)
   local what=("$IMAGES/python-3.11.sif" python3 -c 'import json')
   cd /
   if [ "$(id -u)" -ne 0 ]; then
-    logged 30 "${command[@]}" "${what[@]}"
+    "${command[@]}" "${what[@]}"
   else
-    logged 30 "${command[@]}" --no-privs "${what[@]}" &&
-      logged 30 runuser -u "$TEST_USER" -- "${command[@]}" "${what[@]}"
+    "${command[@]}" --no-privs "${what[@]}" &&
+      runuser -u "$TEST_USER" -- "${command[@]}" "${what[@]}"
   fi
 }
 

@@ -12,7 +12,7 @@ default_state() {
   fi
 }
 
-STATE=${LAUNCHKIT_TESTBED:-$(default_state)}
+STATE=$(realpath --canonicalize-missing "${LAUNCHKIT_TESTBED:-$(default_state)}")
 readonly STATE
 readonly INSTALL_LOG=$STATE/install.log
 readonly TEST_USER=launchkit-test
@@ -94,16 +94,19 @@ listening() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# start_daemon PID_FILE LOG COMMAND...: detached from this shell, its terminal and its files.
+# start_daemon PID_FILE LOG COMMAND...: detached from this shell, its terminal and its files; from
+# its directories, which may be gone soon; and from signals it ignores, which jobs would inherit.
 start_daemon() {
   local pid_file=$1 log=$2
   shift 2
   rm -f "$pid_file"
   (
+    cd /
+    unset TMPDIR
     close_inherited
     # The number is written by the process that becomes the daemon: nothing has to be guessed.
     # shellcheck disable=SC2016  # the inner shell fills it in
-    exec setsid --fork bash -c 'echo "$$" >"$0"; exec "$@"' "$pid_file" "$@" \
+    exec env --default-signal setsid --fork bash -c 'echo "$$" >"$0"; exec "$@"' "$pid_file" "$@" \
       </dev/null >>"$log" 2>&1
   )
   wait_until 10 has_become_daemon "$pid_file" || give_up "$1 did not start: see $log"
@@ -160,20 +163,19 @@ make_test_user() {
   say "made the account $TEST_USER"
 }
 
-# Two at once would make the same files. The lock goes with this process.
-wait_for_turn() {
-  exec {turn}>"$STATE/lock"
-  flock --timeout 1200 "$turn" || give_up "another run of the testbed does not end: see $STATE/lock"
-}
-
-# run_verb VERB: the only words that a component script takes.
+# run_verb VERB: the only words that a component script takes. A check writes nothing.
 run_verb() {
   case ${1:-} in
-    up | down | check) ;;
+    check) ;;
+    up | down) wait_for_turn ;;
     *) give_up "usage: $0 up|down|check" ;;
   esac
-  mkdir -p "$STATE" 2>/dev/null && [ -w "$STATE" ] ||
-    give_up "$STATE cannot be written: set LAUNCHKIT_TESTBED to a directory that can"
-  [ "$1" = check ] || wait_for_turn
   "$1"
+}
+
+# Two at once would make the same files. The lock goes with this process.
+wait_for_turn() {
+  { mkdir -p "$STATE" && exec {turn}>"$STATE/lock"; } 2>/dev/null ||
+    give_up "$STATE cannot be written: set LAUNCHKIT_TESTBED to a directory that can"
+  flock --timeout 1200 "$turn" || give_up "another run of the testbed does not end: see $STATE/lock"
 }

@@ -14,16 +14,18 @@ readonly NO_PYTHON_IMAGE=launchkit-test/no-python:latest
 readonly OTHER_IMAGES=launchkit-test/python
 readonly CONTAINER_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# The flags that the engine is tried with, in turn: not every kernel has overlay and netfilter.
-readonly -a ATTEMPTS=(
-  ""
-  "--iptables=false --bridge=none"
-  "--storage-driver=vfs"
-  "--storage-driver=vfs --iptables=false --bridge=none"
-)
+# The flags that the engine is tried with, in turn: not every machine lets it filter packets. The
+# storage driver it chooses itself.
+readonly -a ATTEMPTS=("" "--iptables=false --bridge=none")
 
 answers() {
   timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
+}
+
+# Print what the client says when none answers.
+refusal() {
+  command -v docker >/dev/null || return 0
+  timeout 10 docker version 2>&1 >/dev/null | tail -n 1 || true
 }
 
 has_image() {
@@ -33,14 +35,14 @@ has_image() {
 check() {
   local image
   command -v docker >/dev/null || give_up "docker is not installed"
-  answers || give_up "$(timeout 10 docker version 2>&1 | tail -n 1)"
+  answers || give_up "$(refusal)"
   for image in "$PYTHON_IMAGE" "$NO_PYTHON_IMAGE" "$OTHER_IMAGES"; do
     has_image "$image" || give_up "the image $image is missing"
   done
 }
 
 up() {
-  answers || start_engine
+  answers || start_engine "$(refusal)"
   make_images
   check
 }
@@ -49,8 +51,9 @@ down() {
   stop_daemon "$PID" dockerd
 }
 
+# start_engine REFUSAL
 start_engine() {
-  need_root "no Docker engine answers, and starting one"
+  need_root "no Docker engine answers${1:+ ($1)}, and starting one"
   install_packages dockerd docker.io iptables ca-certificates
   # The Debian package leaves the client out where it is a package of its own.
   install_packages docker docker-cli
@@ -63,12 +66,16 @@ start_engine() {
   for flags in "${attempts[@]}"; do
     if try_engine "$flags"; then
       echo "$flags" >"$WORKED"
-      say "started dockerd${flags:+ with $flags}"
+      say "started dockerd${flags:+ with $flags}, storage driver $(storage_driver)"
       return 0
     fi
     say "dockerd${flags:+ with $flags} did not come up"
   done
   give_up "dockerd does not start: see $LOG"
+}
+
+storage_driver() {
+  timeout 10 docker info --format '{{.Driver}}'
 }
 
 # The engine takes a number in an old file for itself, or for its containerd, whatever process

@@ -69,7 +69,7 @@ make_no_python_root() {
 # Print "3.13 PREFIX" for each Python of this machine that launchkit supports and that is not
 # of the version of $PYTHON_ROOT; a system's own is spread too wide to be copied.
 other_pythons() {
-  local minor candidate prefix pyenv=${PYENV_ROOT:-$HOME/.pyenv}
+  local minor candidate prefix pyenv=${PYENV_ROOT:-${HOME:-/root}/.pyenv}
   for minor in 13 12 10; do
     for candidate in "python3.$minor" "$pyenv/versions/3.$minor".*/bin/python3; do
       # An interpreter that cannot start (a shim with nothing behind it) is none.

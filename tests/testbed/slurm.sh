@@ -20,7 +20,7 @@ has_node() {
 check() {
   command -v sinfo >/dev/null || give_up "Slurm is not installed"
   ! is_down || give_up "slurmctld does not run"
-  has_node || give_up "sinfo shows no usable node: $(timeout 5 sinfo 2>&1 | tail -n 1)"
+  has_node || give_up "no node is usable: sinfo says $(timeout 5 sinfo 2>&1 | tail -n 1)"
   [ -n "$(timeout 5 sinfo --noheader --partition high 2>/dev/null)" ] ||
     give_up "this Slurm is another's: it has no partition named high"
 }
@@ -29,9 +29,9 @@ is_ours() {
   grep -q -x "$MARK" "$CONFIG" 2>/dev/null
 }
 
-# A client asks a controller that is not there again and again, for seconds.
+# To tell it at once: a client asks a controller that is not there again and again, for seconds.
 is_down() {
-  is_ours && gone "$DIR/slurmctld.pid" slurmctld
+  is_ours && ! listening "$PORT"
 }
 
 install_slurm() {
@@ -100,15 +100,20 @@ END
   mv "$CONFIG.new" "$CONFIG"
 }
 
-start_slurm() {
-  mkdir -p "$DIR/controller" "$DIR/node"
-  if ! alive "$DIR/slurmctld.pid" slurmctld; then
-    write_config
-    start_daemon "$DIR/slurmctld.pid" "$DIR/slurmctld.out" "$(command -v slurmctld)" -D
-    # A client that comes too early waits for seconds before it tries again.
-    wait_until 20 listening "$PORT" || give_up "slurmctld does not listen: see $DIR/slurmctld.log"
-    say "started slurmctld"
-  fi
+start_controller() {
+  ! alive "$DIR/slurmctld.pid" slurmctld || return 0
+  mkdir -p "$DIR/controller"
+  write_config
+  start_daemon "$DIR/slurmctld.pid" "$DIR/slurmctld.out" "$(command -v slurmctld)" -D
+  # A client that comes too early waits for seconds before it tries again.
+  wait_until 20 listening "$PORT" || give_up "slurmctld does not listen: see $DIR/slurmctld.log"
+  say "started slurmctld"
+  # It would start again what a crash has interrupted, and nobody waits for that any more.
+  cancel_all
+}
+
+start_node() {
+  mkdir -p "$DIR/node"
   if ! alive "$DIR/slurmd.pid" slurmd; then
     start_daemon "$DIR/slurmd.pid" "$DIR/slurmd.out" "$(command -v slurmd)" -D
     say "started slurmd"
@@ -130,25 +135,25 @@ up() {
     install_slurm
     mkdir -p "$DIR"
     start_munge
-    start_slurm
-    cancel_all
+    start_controller
+    start_node
   fi
   make_test_user
   check
 }
 
-# Slurm would start again what a crash has interrupted, and nobody waits for that any more.
 cancel_all() {
   ! no_jobs || return 0
   say "cancelling the jobs that are left"
   timeout 10 scancel --state=PENDING 2>/dev/null || true
   timeout 10 scancel --state=RUNNING 2>/dev/null || true
-  wait_until 15 no_jobs || say "some do not end"
 }
 
 down() {
-  if ! is_down; then
+  # Another's Slurm is not ours to empty.
+  if is_ours && alive "$DIR/slurmctld.pid" slurmctld; then
     cancel_all
+    wait_until 15 no_jobs || say "some jobs do not end"
   fi
   stop_daemon "$DIR/slurmd.pid" slurmd
   stop_daemon "$DIR/slurmctld.pid" slurmctld

@@ -9,12 +9,12 @@ readonly PID=$DIR/pid LOG=$DIR/log CONFIG=$DIR/ssh_config PORT_FILE=$DIR/port
 readonly FIRST_PORT=2222 LAST_PORT=2322
 
 check() {
+  local alias said
   command -v ssh >/dev/null || give_up "ssh is not installed"
   [ -r "$CONFIG" ] || give_up "there is no $CONFIG"
-  local alias
   for alias in launchkit-testbed launchkit-testbed-root; do
-    timeout 10 ssh -F "$CONFIG" -o BatchMode=yes "$alias" true </dev/null ||
-      give_up "ssh -F $CONFIG $alias does not get in"
+    said=$(timeout 10 ssh -F "$CONFIG" -o BatchMode=yes "$alias" true 2>&1 </dev/null) ||
+      give_up "ssh -F $CONFIG $alias does not get in: ${said##*$'\n'}"
   done
 }
 

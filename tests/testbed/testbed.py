@@ -39,15 +39,15 @@ SLURM_PARTITION = "debug"
 SLURM_HIGH_PARTITION = "high"
 """Its jobs preempt, and so requeue, those of the other one."""
 
-_USABLE_NODES = {"idle", "mixed", "allocated", "completing"}
-# An engine under the load of a whole suite may be slow; one that is gone refuses at once.
-_PATIENCE = 20.0
+_SCRIPTS = Path(__file__).parent
+_PATIENCE = 60.0
+"""Seconds; each step of a check has a shorter limit of its own."""
 
 
 def state_directory() -> Path:
     """Where ``up`` keeps what it makes: the rule of ``common.sh``."""
     if named := os.environ.get("LAUNCHKIT_TESTBED"):
-        return Path(named)
+        return Path(named).resolve()
     if os.getuid() == 0:
         return Path("/var/cache/launchkit-testbed")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -76,9 +76,12 @@ def available(component: str) -> str | None:
     str or None
         None if it can; otherwise why not, with the command that starts it.
     """
-    reason = _CHECKS[component]()
-    if reason is None:
+    if component not in COMPONENTS:
+        raise ValueError(f"there is no component {component!r}; there are {', '.join(COMPONENTS)}")
+    done = _run(["bash", str(_SCRIPTS / f"{component}.sh"), "check"])
+    if done.returncode == 0:
         return None
+    reason = (done.stderr.strip().splitlines() or ["its check failed"])[-1]
     return f"{component}: {reason}; start it with: tests/testbed/up {component}"
 
 
@@ -121,53 +124,6 @@ def _other_python_tags() -> list[str]:
     return listing.stdout.split()
 
 
-def _docker() -> str | None:
-    return _failure(["docker", "image", "inspect", "--format", "-", PYTHON_IMAGE, NO_PYTHON_IMAGE])
-
-
-def _ssh() -> str | None:
-    if not SSH_CONFIG.exists():
-        return f"there is no {SSH_CONFIG}"
-    return _failure(["ssh", "-F", str(SSH_CONFIG), "-o", "BatchMode=yes", SSH_HOST, "true"])
-
-
-def _slurm() -> str | None:
-    words = ["sinfo", "--noheader", "--format", "%R %T"]
-    if reason := _failure(words):
-        return reason
-    rows = [line.split() for line in _run(words).stdout.splitlines()]
-    missing = {SLURM_PARTITION, SLURM_HIGH_PARTITION} - {name for name, _ in rows}
-    if missing:
-        return f"this Slurm has no partition {min(missing)}"
-    if not any(state in _USABLE_NODES for _, state in rows):
-        return f"no node can be used, they are {', '.join(sorted({state for _, state in rows}))}"
-    return None
-
-
-def _apptainer() -> str | None:
-    for image in (PYTHON_SIF, NO_PYTHON_SIF):
-        if not image.exists():
-            return f"there is no {image}"
-    return _failure([*apptainer_command(), str(PYTHON_SIF), "true"])
-
-
-_CHECKS = {"docker": _docker, "ssh": _ssh, "slurm": _slurm, "apptainer": _apptainer}
-
-
-def _failure(words: list[str]) -> str | None:
-    """Run it; say why it failed, or None if it did not."""
-    if shutil.which(words[0]) is None:
-        return f"{words[0]} is not installed"
-    try:
-        done = _run(words)
-    except subprocess.TimeoutExpired:
-        return f"{words[0]} did not answer within {_PATIENCE:g} s"
-    if done.returncode == 0:
-        return None
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"{words[0]} failed with code {done.returncode}"
-
-
 def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words,
@@ -176,6 +132,4 @@ def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=_PATIENCE,
-        # Some containers do not have the directory of whoever asks.
-        cwd="/",
     )

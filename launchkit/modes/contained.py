@@ -1,0 +1,106 @@
+"""What the modes share that run jobs in containers on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from launchkit.machine.placement import GPU_VARIABLE, find_gpus
+from launchkit.machine.slots import Slots
+from launchkit.modes.baggage import Baggage
+from launchkit.modes.base import Plan
+from launchkit.modes.carried import roots_of
+from launchkit.outside.containers import Container, Mount
+from launchkit.outside.settings import Outside
+from launchkit.outside.trial import Run, check_container, check_overlaps, input_mounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contained(Outside, Slots):
+    """The settings of a mode that runs jobs in containers on this machine."""
+
+    EXAMPLE: ClassVar[str]
+    """What `image` may be."""
+
+    def __post_init__(self) -> None:
+        Outside.__post_init__(self)
+        Slots.__post_init__(self)
+        if self.image is None:
+            raise ValueError(f"image is not set; name one, such as {self.EXAMPLE}")
+
+    @property
+    def image_name(self) -> str:
+        """The image, which is set."""
+        assert self.image is not None
+        return self.image
+
+
+def container(settings: Contained, baggage: Baggage | None, roots: Sequence[Path]) -> Container:
+    """Return what a sweep's containers are like.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    baggage
+        What goes along; None if that is not known any more.
+    roots
+        Directories beside the sweep's own that jobs write to.
+
+    Raises
+    ------
+    ValueError
+        If an input is not there.
+    """
+    written = tuple(Mount(str(root), str(root), writable=True) for root in roots)
+    # Where jobs write among the code, they see it as it is.
+    hidden = {mount.target for mount in written}
+    code = baggage.mounts() if baggage is not None else ()
+    return Container(
+        image=settings.image_name,
+        mounts=(
+            *(mount for mount in code if mount.target not in hidden),
+            *input_mounts(settings),
+            *written,
+        ),
+        workdir=baggage.workdir() if baggage is not None else "/tmp",  # noqa: S108 - of the container
+        env=tuple(name for name, value in settings.env.items() if value is None),
+        args=tuple(settings.container_args),
+        gpus=settings.gives_gpus,
+    )
+
+
+def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) -> None:
+    """See to it that the containers of a sweep can be started, and can run its jobs.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    plan
+        What is to be run.
+    baggage
+        What goes along; None if that is not known any more.
+    run
+        Runs a script in a container that sees no sweep.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
+    roots = roots_of(plan.sweep, plan.jobs)
+    written = [str(plan.sweep.directory), *map(str, roots)]
+    check_overlaps(input_mounts(settings), baggage.mounts() if baggage else (), written)
+    check_container(container(settings, baggage, roots), settings, run)
+
+
+def all_gpus(settings: Contained) -> dict[str, str]:
+    """Return the variable with all the GPUs that the settings give out, for a trial."""
+    if not settings.gives_gpus:
+        return {}
+    named = settings.gpus
+    gpus = find_gpus() if named is None or isinstance(named, str) else tuple(map(str, named))
+    return {GPU_VARIABLE: ",".join(gpus)}

@@ -1,0 +1,64 @@
+"""Pythons that have nothing installed, and unpacked archives for them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from launchkit.outside import bootstrap, needs
+
+BARE = ("-s", "-B")
+"""Options of a Python that looks for no packages of the user's, and writes no caches."""
+
+
+@functools.cache
+def _made(directory: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
+    return directory / "bin" / "python"
+
+
+def bare_python(directory: Path) -> Path:
+    """Make an environment without any package, and return its Python."""
+    return _made(directory / "bare environment")
+
+
+def bare_environ(**more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **more}
+
+
+def unpacked(directory: Path, *, own: bool = True, **facts: Any) -> Path:
+    """Make what an unpacked archive looks like, of a launcher with these facts."""
+    directory.mkdir(parents=True)
+    shutil.copyfile(bootstrap.__file__, directory / "bootstrap.py")
+    found = needs.needs() if own else ()
+    needs.copy(found, directory)
+    settings = {
+        "python": platform.python_version(),
+        "packages": {},
+        "paths": {},
+        "sys_path": [],
+        "image": None,
+        "needs": [[need.dist, need.version] for need in found],
+        **facts,
+    }
+    (directory / "outside.json").write_text(json.dumps(settings))
+    return directory
+
+
+def run_bootstrap(
+    python: str | Path, here: Path, *arguments: str | Path, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, *BARE, here / "bootstrap.py", *arguments],
+        cwd=here.parent,
+        env=bare_environ(**environ),
+        capture_output=True,
+        text=True,
+    )
