@@ -61,6 +61,10 @@ def check(work: Work, mode: Mode, policy: Policy) -> Plan:
             f"detach is true, and mode {mode.name!r} runs the jobs in the launcher's own process; "
             "use another mode"
         )
+    if mode.hands_over:
+        raise ValueError(
+            f"detach is true, and mode {mode.name!r} leaves the jobs to you; run it without detach"
+        )
     return runner.check(work, mode, policy)
 
 

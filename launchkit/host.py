@@ -8,10 +8,11 @@ all it has to say in the jobs' own files.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from launchkit.interrupts import Interrupts, felt
 from launchkit.job import Attempt, Job, JobError, JobState, end, read, renew
 from launchkit.modes.base import Stop
 from launchkit.modes.local import LocalMode
-from launchkit.outside import packs
+from launchkit.outside import asks, packs
 from launchkit.outside.asks import ON_SIGNAL, UNFINISHED_CODE, Asks
 from launchkit.outside.packs import Pack
 from launchkit.policy import GRACE_S
@@ -28,6 +29,8 @@ from launchkit.sweep import Sweep
 from launchkit.task import Task
 
 LOOK_S = 0.25
+FORGOTTEN_S = 600.0
+"""How long a host that waits for more jobs does so without a sign of life of its launcher."""
 DIED = JobError("HostDied", "what ran it was ended with all its jobs, and began anew")
 
 
@@ -50,6 +53,8 @@ class Host:
         self._tasks = _Tasks(sweep)
         self._left: set[int] = set()
         self._ended: dict[int, Attempt] = {}
+        self._untold: dict[int, Attempt] = {}
+        self._begun = time.time()
         self._stays = pack.stays
         self._interrupted = False
         # They have been asked already if another host of this pack was ended, and this one goes on.
@@ -80,11 +85,28 @@ class Host:
             self._run(wish.run)
             self._stays = self._stays and not wish.end
         if not self._left:
+            self._stays = self._stays and not self._is_forgotten()
             with felt():
                 time.sleep(LOOK_S if self._stays else 0.0)
-        for num, attempt in self._mode.poll(LOOK_S).items():
-            self._left.discard(num)
-            self._ended[num] = attempt
+        ended = self._mode.poll(LOOK_S)
+        self._left.difference_update(ended)
+        self._ended.update(ended)
+        if self._pack.stays:
+            self._tell(ended)
+
+    def _tell(self, ended: Mapping[int, Attempt]) -> None:
+        """Tell a launcher elsewhere that jobs have ended, with their processes."""
+        self._untold.update(ended)
+        # A full disk costs time only.
+        with contextlib.suppress(OSError):
+            if self._untold:
+                asks.tell_ended(self._sweep, self._pack.num, self._untold)
+            self._untold.clear()
+
+    def _is_forgotten(self) -> bool:
+        """Tell whether the launcher has given no sign for long, of which it has to give some."""
+        last = asks.last_wanted(self._sweep, self._pack.num)
+        return time.time() - max(last or 0.0, self._begun) > FORGOTTEN_S
 
     def _run(self, nums: Sequence[int]) -> None:
         known = {job.num: job for job in (Sweep.open(self._sweep.directory).jobs if nums else ())}

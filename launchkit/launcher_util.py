@@ -218,6 +218,9 @@ def run_experiment(
     )
     sweep = Sweep.create(sweep_directory, mode=mode, settings=mode_settings, command=sys.argv)
     work, progress = Work(sweep, jobs, task), Progress(verbose=verbose)
+    if driver.hands_over and not skip_wait:
+        runner.hand_over(work, driver, Policy(), progress.say)
+        return [JobHandle(sweep, job) for job in jobs]
     if skip_wait:
         progress.say(handed_over(sweep, len(jobs), detach(work, driver, Policy())))
         return [JobHandle(sweep, job) for job in jobs]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from launchkit import driver, process_table
 from launchkit.driver import Claim
-from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, end, last_sign
+from launchkit.job import HEARTBEAT_S, Attempt, Job, JobState, change, end, last_sign
 from launchkit.machine import processes
 from launchkit.modes import registry
 from launchkit.standing import GONE
@@ -29,7 +29,7 @@ def end_left(sweep: Sweep) -> dict[int, Attempt]:
     attempts = read_all(sweep)
     for job in sweep.jobs:
         if attempts[job.num].state in (JobState.RUNNING, JobState.SUBMITTED):
-            attempts[job.num] = end(job, JobState.LOST, error=GONE)
+            attempts[job.num] = _give_up(job, attempts[job.num])
     return attempts
 
 
@@ -56,7 +56,14 @@ def mark_gone(sweep: Sweep) -> None:
         known = attempts[job.num]
         unseen = known.process is None or process_table.is_alive(known.process) is None
         if unseen and known.state in (JobState.RUNNING, JobState.SUBMITTED):
-            end(job, JobState.LOST, error=GONE)
+            _give_up(job, known)
+
+
+def _give_up(job: Job, known: Attempt) -> Attempt:
+    """Mark a job as lost that ran; one that nobody has started can wait for the next launcher."""
+    if known.state is JobState.SUBMITTED and known.started is None:
+        return change(job, JobState.PENDING)
+    return end(job, JobState.LOST, error=GONE)
 
 
 def kill_left(sweep: Sweep) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from launchkit import payload, requests, value
@@ -166,6 +166,29 @@ def run(
     if drive.interrupted:
         raise Interrupted
     return [Outcome(job, attempts[job.num]) for job in work.jobs]
+
+
+def hand_over(work: Work, mode: Mode, policy: Policy, say: Callable[[str], None]) -> None:
+    """Write down what is going to run, and leave it to a mode that hands jobs over.
+
+    Parameters
+    ----------
+    work, mode, policy
+        As for `run`.
+    say
+        Tells a person what is left to do.
+
+    Raises
+    ------
+    SweepError, PayloadError, ValueError
+        If the sweep cannot be run as it is, as `run` does.
+    """
+    sweep = work.sweep
+    plan = check(work, mode, policy)
+    with Interrupts(), _writing(sweep), Claim(sweep, say):
+        ended = _take_up(work, plan, mode)
+        mode.submit(replace(plan, jobs=tuple(job for job in plan.jobs if job.num not in ended)))
+    say(f"launchkit: {mode.farewell(sweep)}")
 
 
 @contextlib.contextmanager

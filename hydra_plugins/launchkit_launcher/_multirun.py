@@ -94,7 +94,7 @@ class Multirun:
                 self._jobs.make(task, num, overrides)
                 for num, overrides in zip(recipes, job_overrides, strict=True)
             ]
-            if self._options.dry_run or self._options.detach:
+            if self._leaves:
                 return self._leave(jobs, task)
             work = self._directory.work(jobs, task, self._size)
             try:
@@ -111,9 +111,15 @@ class Multirun:
     def _refuse_to_leave(self, config: DictConfig) -> None:
         """Refuse to hand jobs over where somebody waits for their values."""
         options = self._options
-        if not (options.detach or options.dry_run):
+        if not self._leaves:
             return
         what = "detach" if options.detach else "dry_run"
+        if self._mode.hands_over and not _is_basic(config):
+            raise ValueError(
+                f"mode {self._mode.name!r} leaves the jobs to you, and the sweeper "
+                f"{config.hydra.sweeper._target_} goes on by what they return; use "
+                "hydra/sweeper=basic"
+            )
         if not _is_basic(config):
             raise ValueError(
                 f"{what} is true, and the sweeper {config.hydra.sweeper._target_} goes on by what "
@@ -124,6 +130,11 @@ class Multirun:
                 f"detach is true, and mode {self._mode.name!r} runs the jobs in the launcher's "
                 "own process; use another mode"
             )
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether the jobs are not awaited."""
+        return self._options.dry_run or self._options.detach or self._mode.hands_over
 
     def _leave(self, jobs: Sequence[Job], task: HydraTask) -> Sequence[JobReturn]:
         """Collect the jobs of a batch; after the last one, hand them over or print the plan."""
@@ -153,6 +164,9 @@ class Multirun:
 
         left = work.left(standing(work.sweep) if work.resumed else {})
         try:
+            if self._mode.hands_over and not self._options.detach:
+                runner.hand_over(work, self._mode, self._options.policy, Progress().say)
+                return
             pid = detach(work, self._mode, self._options.policy)
         except PayloadError:
             self._directory.withdraw(work.jobs)

@@ -64,6 +64,9 @@ def run(options: argparse.Namespace) -> int:
             pid = detach.detach(work, mode, policy)
             print(detach.handed_over(sweep, len(work.jobs), pid))
             return 0
+        if mode.hands_over:
+            runner.hand_over(work, mode, policy, print)
+            return 0
         outcomes = runner.run(work, mode, Progress(sys.stderr), policy)
     except PayloadError as error:
         raise SweepError(str(error)) from error

@@ -80,7 +80,7 @@ def _local_class(doodad: Doodad) -> Any:
                     (os.POSIX_SPAWN_DUP2, 1, 2),
                 ],
                 setsid=True,
-                
+                setsigmask=(),
             )
 
     return LocalLauncher

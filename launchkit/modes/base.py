@@ -73,6 +73,9 @@ class Mode(ABC):
     in_this_process: bool = False
     """Whether a job runs inside `poll`, where it has the terminal and nobody can end it."""
 
+    hands_over: bool = False
+    """Whether `submit` leaves the jobs to somebody else, and nobody here sees them end."""
+
     @classmethod
     def lacking(cls) -> list[str]:
         """Return what this mode needs and does not find on this machine, a phrase each."""
@@ -151,6 +154,10 @@ class Mode(ABC):
         SweepError
             If it cannot be ended.
         """
+
+    def farewell(self, sweep: Sweep) -> str:
+        """Return what a person is told who is left with the jobs that were handed over."""
+        raise NotImplementedError(sweep.mode)
 
     def running(self) -> tuple[int, ...]:
         """Return the numbers of the jobs known to run now."""

@@ -1,19 +1,21 @@
 """What the launcher asks of the host of a pack, left in a file below the sweep.
 
 The file is ``.launchkit/asks/<pack>.jsonl``, a line a wish; beside it is what the pack was
-refused for, if it was, in ``<pack>.refused``.
+refused for, if it was, in ``<pack>.refused``. Where a host waits for more jobs, the end of
+each is told in ``<pack>.ended``, and the time of ``<pack>.lease`` is that of the launcher's
+last sign of life.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launchkit import files
-from launchkit.job import JobError, JobState
+from launchkit.job import Attempt, JobError, JobState
 from launchkit.sweep import Sweep
 
 FOLDER = "asks"
@@ -99,6 +101,29 @@ class Asks:
         whole = text[: text.rfind(b"\n") + 1]
         self._at += len(whole)
         return [Ask.from_json(json.loads(line)) for line in whole.splitlines() if line.strip()]
+
+
+def tell_ended(sweep: Sweep, pack: int, ended: Mapping[int, Attempt]) -> None:
+    """Say, as a pack's host, how jobs have ended whose processes are gone."""
+    lines = [json.dumps({"num": num, **attempt.to_json()}) for num, attempt in ended.items()]
+    path = sweep.own / FOLDER / f"{pack}.ended"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    files.append_line(path, "\n".join(lines), mode=0o600)
+
+
+def parse_ended(text: bytes) -> tuple[dict[int, Attempt], int]:
+    """Return what `tell_ended` has said, and how many bytes of it are whole."""
+    whole = text[: text.rfind(b"\n") + 1]
+    said = [json.loads(line) for line in whole.splitlines() if line.strip()]
+    return {values["num"]: Attempt.from_json(values) for values in said}, len(whole)
+
+
+def last_wanted(sweep: Sweep, pack: int) -> float | None:
+    """Return when the launcher of a host elsewhere last gave a sign, in seconds; None if never."""
+    try:
+        return (sweep.own / FOLDER / f"{pack}.lease").stat().st_mtime
+    except OSError:
+        return None
 
 
 def refusal(sweep: Sweep, pack: int) -> JobError | None:

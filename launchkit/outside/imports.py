@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -41,9 +42,10 @@ def packages(code_dirs: Collection[Path], task: Any = None) -> dict[str, str]:
         add_all(reach, is_code)
     else:
         reach.objects([task])
+    distributions = functools.cache(metadata.packages_distributions)
     found = {module.__name__: module for module in map(origins.regular, reach.others) if module}
     return {
-        name: _version(module)
+        name: _version(module, distributions)
         for name, module in sorted(found.items())
         if origins.may_be_theirs(name) and name not in reach.entered
     }
@@ -61,7 +63,7 @@ def add_all(reach: Reach, wanted: Callable[[ModuleType], bool]) -> None:
             reach.module(name)
 
 
-def _version(module: ModuleType) -> str:
+def _version(module: ModuleType, distributions: Callable[[], Mapping[str, Sequence[str]]]) -> str:
     """Return the version of a package: of the distribution of that name, else its own word.
 
     Only for what has neither, all that is installed is looked through, which takes long.
@@ -73,5 +75,5 @@ def _version(module: ModuleType) -> str:
         said = vars(module).get("__version__")
     if isinstance(said, str):
         return str(said)
-    dists = metadata.packages_distributions().get(origins.top_level(name), ())
+    dists = distributions().get(origins.top_level(name), ())
     return metadata.version(dists[0]) if len(dists) == 1 else ""

@@ -57,8 +57,8 @@ def sources() -> list[Source]:
         root = origins.import_root(module)
         file = origins.real(str(module.__file__))
         entries[root].add(Path(file).relative_to(root).parts[0])
-    if main is not None and main.__file__:
-        file = os.path.realpath(main.__file__)
+    if main is not None and getattr(main, "__file__", None):
+        file = os.path.realpath(str(main.__file__))
         entries[found[0].path].add(Path(file).relative_to(found[0].path).parts[0])
     for root in sorted(entries):
         if not any(root.is_relative_to(source.path) for source in found if source.only is None):

@@ -11,7 +11,13 @@ from typing import Any
 MAIN = "__main__"
 DEPTH = 4
 """How far the attributes of objects are followed."""
-OURS = ("launchkit.", "hydra_plugins.launchkit_launcher.")
+OURS = (
+    "launchkit.",
+    "hydra_plugins.launchkit_launcher.",
+    "hydra.types",
+    "hydra._internal.callbacks",
+)
+"""Modules with classes that may hold what is the user's."""
 
 
 class Reach:
@@ -47,12 +53,17 @@ class Reach:
             if name in self.entered or name in self.others:
                 continue
             module = sys.modules.get(name)
-            if not isinstance(module, ModuleType) or not self._enters(module):
+            if not isinstance(module, ModuleType) or not self._is_entered(module):
                 self.others.add(name)
                 continue
             self.entered.add(name)
             above = name.rpartition(".")[0]
             waiting += [*needed_by(module), *([above] if above else [])]
+
+    def _is_entered(self, module: ModuleType) -> bool:
+        # A namespace has nothing of its own: what is needed is in it.
+        is_namespace = hasattr(module, "__path__") and getattr(module, "__file__", None) is None
+        return is_namespace or self._enters(module)
 
     def objects(self, values: Iterable[Any], depth: int = DEPTH) -> None:
         """Add what objects need."""

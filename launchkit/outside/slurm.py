@@ -180,8 +180,21 @@ def cancel(tasks: Sequence[str], *, waiting_only: bool = False) -> None:
     waiting_only
         Whether to leave alone those that have started.
     """
-    if tasks:
+    if not tasks:
+        return
+    try:
         _run("scancel", "--quiet", *(["--state=PENDING"] if waiting_only else []), *tasks)
+    except SlurmError as error:
+        if "invalid job id" not in str(error).lower():
+            raise
+
+
+def names(tasks: Iterable[tuple[str, int]]) -> list[str]:
+    """Return what Slurm's commands call tasks, given by array and index: one name an array."""
+    by_array: dict[str, list[int]] = {}
+    for array, index in tasks:
+        by_array.setdefault(array, []).append(index)
+    return [f"{array}_[{ranges(indices)}]" for array, indices in by_array.items()]
 
 
 def ranges(indices: Iterable[int]) -> str:

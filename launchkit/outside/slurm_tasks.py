@@ -10,7 +10,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from launchkit.interrupts import felt
 from launchkit.machine.pool import Ended
@@ -60,6 +61,28 @@ class Array:
         return f"--array={slurm.ranges(pack.num - self.first for pack in self.packs)}{limit}"
 
 
+def arrays(packs: Sequence[Pack], size: int, parallelism: int | None) -> list[Array]:
+    """Put packs into as few arrays as can be, those that need the same into one.
+
+    Parameters
+    ----------
+    packs
+        The packs, those that need the same beside each other.
+    size
+        How many tasks an array may have.
+    parallelism
+        How many run at a time in all arrays together.
+    """
+    parts: list[tuple[Pack, ...]] = []
+    for _, group in groupby(packs, key=lambda pack: (pack.needs.gpus, pack.needs.cpus)):
+        alike = tuple(group)
+        many = -(-len(alike) // size)
+        each = -(-len(alike) // many)
+        parts += [alike[at : at + each] for at in range(0, len(alike), each)]
+    share = None if parallelism is None else max(1, parallelism // max(1, len(parts)))
+    return [Array(part[0].num, part, share) for part in parts]
+
+
 @dataclass
 class Task:
     """One task in Slurm.
@@ -78,7 +101,7 @@ class Task:
     state: str = ""
     """Slurm's last word about it."""
     absent: int = 0
-    absent_since: float = field(default=0.0)
+    absent_since: float = 0.0
 
     @property
     def id(self) -> str:
@@ -93,7 +116,8 @@ class End:
     Parameters
     ----------
     state
-        Slurm's word; ``timeout`` where the task itself has said so, empty if nobody knows.
+        Slurm's word, or in small letters the task's own: ``ended``, ``timeout``; empty if nobody
+        knows.
     task
         Which it was, in words.
     started
@@ -112,6 +136,8 @@ class Tasks:
     ----------
     sweep
         The sweep.
+    into_arrays
+        Puts packs into arrays.
     submit
         Submits an array, and returns its id; raises what `slurm.submit` does.
     find
@@ -121,10 +147,12 @@ class Tasks:
     def __init__(
         self,
         sweep: Sweep,
+        into_arrays: Callable[[Sequence[Pack]], Sequence[Array]],
         submit: Callable[[Array], str],
         find: Callable[[Array], str | None],
     ) -> None:
         self._folder = sweep.own / FOLDER
+        self._into_arrays = into_arrays
         self._submit = submit
         self._find = find
         self._new: list[Array] = []
@@ -138,9 +166,9 @@ class Tasks:
         self.ends: dict[int, End] = {}
         """Why packs have ended of which no exit code is known."""
 
-    def add(self, arrays: Sequence[Array]) -> None:
-        """Queue arrays; they are submitted at the next `wait`."""
-        self._new += arrays
+    def add(self, packs: Sequence[Pack]) -> None:
+        """Queue packs; they are submitted at the next `wait`."""
+        self._new += self._into_arrays(packs)
         self._hurry()
 
     def remove(self, nums: Iterable[int]) -> list[int]:
@@ -148,7 +176,7 @@ class Tasks:
         wanted = set(nums)
         removed = [pack.num for array in self._new for pack in array.packs if pack.num in wanted]
         kept = [
-            Array(array.first, tuple(p for p in array.packs if p.num not in wanted))
+            replace(array, packs=tuple(p for p in array.packs if p.num not in wanted))
             for array in self._new
         ]
         self._new = [array for array in kept if array.packs]
@@ -172,10 +200,16 @@ class Tasks:
     def kill(self, nums: Sequence[int]) -> None:
         """End tasks, those that wait as well."""
         try:
-            slurm.cancel([self._tasks[num].id for num in nums if num in self._tasks])
+            tasks = [self._tasks[num] for num in nums if num in self._tasks]
+            slurm.cancel(slurm.names((task.array, task.index) for task in tasks))
         except (SlurmSilent, SlurmError) as error:
             log.debug("scancel: %s", error)  # it is tried again while they are there
         self._hurry()
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        """The packs whose tasks have not ended."""
+        return tuple(self._tasks)
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -246,7 +280,8 @@ class Tasks:
             return []
         path.unlink(missing_ok=True)
         (self._folder / f"{num}.requeues").unlink(missing_ok=True)
-        return [self._ended(num, "timeout" if why == "timeout" else "", int(code))]
+        self._tasks[num].running = True
+        return [self._ended(num, why, int(code))]
 
     def _ask(self) -> list[Ended]:
         """Ask Slurm about all tasks, and return those that are there no more."""
@@ -298,20 +333,18 @@ class Tasks:
     def _ended(self, num: int, state: str, code: int) -> Ended:
         task = self._tasks.pop(num)
         if not state and not task.running:
-            state = "CANCELLED" if not task.state or task.state == "PENDING" else state
+            # Slurm forgets a task that has not begun only if somebody has cancelled it.
+            state = "CANCELLED" if task.state in ("", "PENDING") else task.state
         name = f"Slurm's task {task.id}" + (f" on {task.node}" if task.node else "")
         self.ends[num] = End(state, name, task.running)
         return Ended(num, code)
 
     def _take_back(self, nums: Sequence[int]) -> list[int]:
         """Cancel tasks that wait in Slurm, and return which did so until then."""
-        by_array: dict[str, list[int]] = {}
-        for num in nums:
-            by_array.setdefault(self._tasks[num].array, []).append(self._tasks[num].index)
-        ids = [f"{array}_[{slurm.ranges(indices)}]" for array, indices in by_array.items()]
+        wanted = [(self._tasks[num].array, self._tasks[num].index) for num in nums]
         try:
-            slurm.cancel(ids, waiting_only=True)
-            seen = slurm.tasks(by_array)
+            slurm.cancel(slurm.names(wanted), waiting_only=True)
+            seen = slurm.tasks(array for array, _ in wanted)
         except (SlurmSilent, SlurmError) as error:
             self._say_silent(error)
             return []

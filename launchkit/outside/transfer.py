@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +20,6 @@ from launchkit.outside.listing import Entry
 from launchkit.outside.remote import INCOMING, Remote
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, check_code, end
 
-LOCAL_RSYNC_CODES = (3, 11)
-"""Exit codes of rsync that speak of this machine's disk, as far as it is known to write here."""
 BROKEN_RSYNC_CODES = (10, 12, 20, 30, 35, 255)
 """Exit codes of rsync that come of a connection."""
 PARTIAL_RSYNC_CODES = (23, 24)
@@ -231,17 +229,21 @@ class Transfer:
 
     def _put_tar(self, names: Sequence[bytes], script: str) -> None:
         reading, writing = os.pipe()
-        with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb") as sink:
-            process = self._connection.start(script, source, subprocess.PIPE)
-            source.close()
+        sink = os.fdopen(writing, "wb")
+        try:
+            with os.fdopen(reading, "rb") as source:
+                process = self._connection.start(script, source, subprocess.PIPE)
             try:
                 with self._connection.waiting():
                     self._pack(names, os.fsencode(script), sink)
-            except BrokenPipeError:  # what it says of that follows
-                pass
+            except BrokenPipeError:
+                pass  # what it says of that follows
             except BaseException:
                 end(process)
                 raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                sink.close()
         try:
             with self._connection.waiting():
                 _, err = process.communicate()
@@ -260,7 +262,7 @@ class Transfer:
                 except FileNotFoundError:
                     continue
                 if member.isreg() or member.islnk():
-                    member.type = tarfile.REGTYPE
+                    member.type, member.linkname = tarfile.REGTYPE, ""
                     with path.open("rb") as stream:
                         # What is appended to it meanwhile goes along the next time.
                         member.size = os.fstat(stream.fileno()).st_size
@@ -271,8 +273,12 @@ class Transfer:
 
 
 @contextlib.contextmanager
-def _reading(stream: IO[bytes]):  # type: ignore[no-untyped-def]  # PLACEHOLDER
-    yield
+def _reading(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            yield archive
+    except (tarfile.TarError, EOFError) as error:
+        raise ConnectionLost(f"what came is not whole ({error})") from error
 
 
 def _name(member: tarfile.TarInfo) -> bytes:

@@ -280,6 +280,44 @@ def test_the_other_files(tmp_path: Path, code: Path) -> None:
     assert (unpacked / "METADATA").read_text().startswith("doodad_version=")
 
 
+def program(tmp_path: Path, name: str, text: str) -> None:
+    """Put a program before those of its name."""
+    path = tmp_path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def own_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs that `program` makes found first."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("own_programs")
+def test_a_display_is_no_reason_to_open_a_window(
+    tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.build(tmp_path / "a.dar", [Code(code, "code0")], SCRIPTS)
+    monkeypatch.setenv("DISPLAY", ":0")
+    program(tmp_path, "xset", "exit 0")
+    program(tmp_path, "xterm", "echo a window")
+    done = subprocess.run(
+        ["sh", tmp_path / "a.dar", "--", "17"], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    assert (done.stdout, done.stderr) == (b"17|", b"")
+
+
+@pytest.mark.usefixtures("own_programs")
+def test_what_makeself_writes_meanwhile_is_private(tmp_path: Path, code: Path) -> None:
+    tar = shutil.which("tar")
+    program(
+        tmp_path, "tar", f'stat -c %a "$TMPDIR" "$TMPDIR"/mkself* >>{tmp_path}/said\n{tar} "$@"'
+    )
+    archive.build(tmp_path / "a.dar", [Code(code, "code0")], SCRIPTS)
+    assert (tmp_path / "said").read_text().split()[-2:] == ["700", "600"]
+
+
 def test_it_runs_its_script_with_the_arguments_as_they_are(tmp_path: Path, code: Path) -> None:
     archive.build(tmp_path / "a.dar", [Code(code, "code0")], SCRIPTS)
     command = ["sh", str(tmp_path / "a.dar"), "--", "17", "$(touch x) 'y'"]
@@ -388,14 +426,9 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, code: Path, temporary: Path
     assert not os.listdir(temporary)
 
 
-def test_a_makeself_that_fails_is_an_error(
-    tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "bin").mkdir()
-    tar = tmp_path / "bin" / "tar"
-    tar.write_text("#!/bin/sh\necho 'tar: the disk is on fire' >&2\nexit 2\n")
-    tar.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+@pytest.mark.usefixtures("own_programs")
+def test_a_makeself_that_fails_is_an_error(tmp_path: Path, code: Path) -> None:
+    program(tmp_path, "tar", "echo 'tar: the disk is on fire' >&2\nexit 2")
     with pytest.raises(ArchiveError, match="the disk is on fire"):
         archive.build(tmp_path / "a.dar", [Code(code, "code0")], SCRIPTS)
     assert not (tmp_path / "a.dar").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import platform
@@ -18,15 +17,10 @@ BARE = ("-s", "-B")
 """Options of a Python that looks for no packages of the user's, and writes no caches."""
 
 
-@functools.cache
-def _made(directory: Path) -> Path:
+def make_python(directory: Path) -> Path:
+    """Make an environment without any package, and return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
     return directory / "bin" / "python"
-
-
-def bare_python(directory: Path) -> Path:
-    """Make an environment without any package, and return its Python."""
-    return _made(directory / "bare environment")
 
 
 def bare_environ(**more: str) -> dict[str, str]:

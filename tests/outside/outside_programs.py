@@ -57,8 +57,8 @@ def repository(top: Path, *names: str, **texts: str) -> Path:
 
 def ask(
     *arguments: Path | str, cwd: Path, path: tuple[Path, ...] = (), home: Path | None = None
-) -> dict[str, Any]:
-    """Run Python, a program that ends in `report()`, and return what it has reported."""
+) -> Any:
+    """Run Python and a program that prints JSON, as `report()` does; return what it says."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT)))}
     if home is not None:
         environ["HOME"] = str(home)
@@ -66,5 +66,4 @@ def ask(
         [sys.executable, *map(str, arguments)], cwd=cwd, env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)

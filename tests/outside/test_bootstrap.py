@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_python import bare_python, run_bootstrap, unpacked
+from bare_python import make_python, run_bootstrap, unpacked
 from outside_programs import ROOT, write
 
 from launchkit import job as jobs
@@ -49,8 +49,9 @@ def sweep(tmp_path: Path) -> Sweep:
 
 def test_it_is_written_for_python_3_6() -> None:
     source = Path(bootstrap.__file__).read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 6))
-    assert "from __future__" not in source
+    tree = ast.parse(source, feature_version=(3, 6))
+    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert "__future__" not in imported
 
 
 def test_old_pythons_say_which_one_is_wanted(tmp_path: Path, sweep: Sweep) -> None:
@@ -82,13 +83,13 @@ def test_another_python_is_refused_before_anything_is_read(
     assert (refusal.type, f"launchkit: {refusal.message}") == ("PythonDiffers", line)
 
 
-def test_missing_packages_are_all_named(tmp_path: Path, sweep: Sweep) -> None:
+def test_missing_packages_are_all_named(tmp_path: Path, bare_python: Path, sweep: Sweep) -> None:
     code = write(tmp_path / "code", "in_code/__init__.py")
     packages = {"json": "", "torch": "2.1.0", "in_code": "", "google.cloud": "1.0", "gone": ""}
     here = unpacked(
         tmp_path / "unpacked", packages=packages, sys_path=[str(code)], image="lab/image:1"
     )
-    done = run_bootstrap(bare_python(tmp_path), here, sweep.directory, "0")
+    done = run_bootstrap(bare_python, here, sweep.directory, "0")
     assert (done.returncode, done.stdout) == (87, "")
     (line,) = done.stderr.splitlines()
     assert "imports gone, google.cloud 1.0, torch 2.1.0, which lab/image:1 (" in line
@@ -98,7 +99,9 @@ def test_missing_packages_are_all_named(tmp_path: Path, sweep: Sweep) -> None:
     assert (refusal.type, f"launchkit: {refusal.message}") == ("PackagesMissing", line)
 
 
-def test_an_archive_that_was_not_unpacked_whole_is_said(tmp_path: Path, sweep: Sweep) -> None:
+def test_an_archive_that_was_not_unpacked_whole_is_said(
+    tmp_path: Path, bare_python: Path, sweep: Sweep
+) -> None:
     here = unpacked(tmp_path / "one", own=False)
     (here / "outside.json").write_text('{"python": ')
     done = run_bootstrap(sys.executable, here, sweep.directory, "0")
@@ -106,7 +109,7 @@ def test_an_archive_that_was_not_unpacked_whole_is_said(tmp_path: Path, sweep: S
     refusal = asks.refusal(sweep, 0)
     assert refusal is not None and refusal.type == "ArchiveBroken"
     here = unpacked(tmp_path / "two", own=False, needs=[["hydra-launchkit", "0"]])
-    done = run_bootstrap(bare_python(tmp_path), here, sweep.directory, "1")
+    done = run_bootstrap(bare_python, here, sweep.directory, "1")
     assert done.returncode == 89
     refusal = asks.refusal(sweep, 1)
     assert refusal is not None and "launchkit cannot be imported" in refusal.message
@@ -154,7 +157,7 @@ def test_the_import_path_is_as_the_launchers_with_what_is_lacking_first(
         write(here / "needs" / name, hydra="", **{} if name[0] != "h" else {"pad": ""})
     write(here / "needs" / "hydra-launchkit-1" / "launchkit", "__init__.py", host=HOST)
     # What is there: one of the same version, one of another.
-    python = bare_python(tmp_path)
+    python = make_python(tmp_path / "environment")
     (packages,) = (python.parents[1] / "lib").glob("python*/site-packages")
     for name, version in (("same", "1.0"), ("other", "1.9")):
         info = write(packages / f"{name}-{version}.dist-info")
@@ -183,9 +186,9 @@ def test_the_import_path_is_as_the_launchers_with_what_is_lacking_first(
     )
 
 
-def test_a_probe_says_what_is_here(tmp_path: Path, sweep: Sweep) -> None:
+def test_a_probe_says_what_is_here(tmp_path: Path, bare_python: Path, sweep: Sweep) -> None:
     here = unpacked(tmp_path / "unpacked", packages={"json": "", "torch": "2.1.0"})
-    python = bare_python(tmp_path)
+    python = bare_python
     done = run_bootstrap(python, here, "--probe", sweep.directory, CUDA_VISIBLE_DEVICES="0,3")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
@@ -206,7 +209,7 @@ def test_a_probe_says_what_is_here(tmp_path: Path, sweep: Sweep) -> None:
     assert list(sweep.own.glob("asks/*")) == []
 
 
-def test_the_example_runs_on_a_python_that_has_nothing(tmp_path: Path) -> None:
+def test_the_example_runs_on_a_python_that_has_nothing(tmp_path: Path, bare_python: Path) -> None:
     """As in a stock image: the table and the values are those of the launcher's own Python."""
     directory = tmp_path / "sweep"
     program = ROOT / "examples" / "train.py"
@@ -228,7 +231,7 @@ def test_the_example_runs_on_a_python_that_has_nothing(tmp_path: Path) -> None:
     _forget_the_launchers_path(sweep)
     here = unpacked(sweep.own / "unpacked", sys_path=[str(program.parent)])
     (pack,) = packs.add(sweep, [[0, 1]], {})
-    done = run_bootstrap(bare_python(tmp_path), here, directory, str(pack.num))
+    done = run_bootstrap(bare_python, here, directory, str(pack.num))
     assert (done.returncode, done.stderr) == (0, "")
     for job in sweep.jobs:
         attempt = jobs.read(job.directory)

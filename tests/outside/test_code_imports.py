@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+import json
+import os
+import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
-from outside_programs import REPORT, ask, repository, write
-
-from launchkit.outside import imports
+from outside_programs import REPORT, ROOT, ask, repository, write
 
 PROGRAM = f"{REPORT}\nreport()\n"
 
@@ -52,8 +48,8 @@ def installed(tmp_path: Path) -> Path:
         ("import single; mine = single.Thing(); del single", {"single": "2.0"}),
         ("from odd_name import Lazy; lazy = Lazy(); del Lazy", {"odd_name": "0.1"}),
         # One namespace, of several distributions.
-        ("from shared import one", {"shared.one": ""}),
-        ("import shared.one, shared.two", {"shared.one": "", "shared.two": ""}),
+        ("from shared import one", {"shared.one": "5"}),
+        ("import shared.one, shared.two", {"shared.one": "5", "shared.two": "6"}),
         ("import json, os.path, collections.abc, typing; from sys import path", {}),
         ("import hydra, omegaconf, yaml, cloudpickle; from hydra.core import utils", {}),
         ("import launchkit.sweep; from hydra_plugins.launchkit_launcher import config", {}),
@@ -90,29 +86,12 @@ print(json.dumps(imports.packages([Path({str(tmp_path / "code")!r})])))
     assert ask("train.py", cwd=top, path=(other,)) == {"tools": ""}
 
 
-@pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Modules of a person's own, loaded here: a task, and what the launcher has beside it."""
-    packages = write(tmp_path / "site-packages", plotting="", learning="", lazy_one="")
-    code = write(
-        tmp_path / "code",
-        my_model="import learning\n",
-        my_plots="import plotting\n",
-        my_task="""
-import functools
-import my_model
-def task(config): return my_model
-def decorated(function):
-    @functools.wraps(function)
-    def wrapper(config): return function(config)
-    return wrapper
-@decorated
-def wrapped(config): return config
-class Task:
-    def __init__(self, function): self.function = function
-""",
-        my_main="""
-import lazy_one, my_plots, my_model, my_task
+MAIN = """
+import functools, json, sys
+from pathlib import Path
+import lazy_one, my_model, my_plots, my_task
+from launchkit.outside import imports
+
 def task(config): return my_model.learning
 def plot(): return my_plots
 def outer(config):
@@ -120,62 +99,128 @@ def outer(config):
     return inner
 def closure(value):
     return lambda config: value
+def default(config, model=my_model): return config
 class Agent:
     def act(self): return my_model
+    @property
+    def plots(self): return my_plots
 def with_agent(config): return Agent()
-""",
+
+partial = functools.partial(plot, extra=[Agent().act])
+print(json.dumps(sorted(imports.packages([Path.cwd()], eval(sys.argv[1])))))
+"""
+
+TASKS = """
+import functools
+import my_model
+
+def task(config): return my_model
+
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(config): return function(config)
+    return wrapper
+
+@decorated
+def wrapped(config): return config
+
+class Task:
+    def __init__(self, function): self.function = function
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("None", ["lazy_one", "learning", "plotting"]),
+        ("task", ["learning"]),
+        ("plot", ["plotting"]),
+        ("outer", ["lazy_one"]),
+        ("outer(1)", ["lazy_one"]),
+        ("closure(plot)", ["plotting"]),
+        ("default", ["learning"]),
+        ("with_agent", ["learning", "plotting"]),
+        ("len", []),
+        # What is imported where the job runs is imported with all that it imports.
+        ("my_task.task", ["learning"]),
+        ("my_task.wrapped", ["learning"]),
+        # What a decorator makes of a function of the program's is pickled itself, too.
+        ("my_task.decorated(plot)", ["plotting"]),
+        # A task of a mode's is looked through for the function that it calls.
+        ("my_task.Task(len)", ["learning"]),
+        ("my_task.Task({1: [outer]})", ["lazy_one", "learning"]),
+        ("partial", ["learning", "plotting"]),
+        ("my_model", ["learning"]),
+        ("[lazy_one.Thing()]", ["lazy_one"]),
+    ],
+)
+def test_of_the_program_itself_only_what_the_task_uses_counts(
+    tmp_path: Path, task: str, expected: list[str]
+) -> None:
+    packages = write(tmp_path / "site-packages", plotting="", learning="")
+    write(packages, lazy_one="class Thing:\n    def __getattr__(self, name): raise OSError\n")
+    top = write(
+        tmp_path / "code", my_model="import learning", my_plots="import plotting", my_task=TASKS
     )
-    names = {"plotting", "learning", "lazy_one", "my_model", "my_plots", "my_task", "my_main"}
-    monkeypatch.syspath_prepend(packages)
-    monkeypatch.syspath_prepend(code)
-    import my_main  # type: ignore[import-not-found]
-
-    # It is the program, whose functions are pickled themselves.
-    for value in vars(my_main).values():
-        if getattr(value, "__module__", None) == "my_main":
-            value.__module__ = "__main__"
-    yield code
-    for name in names:
-        sys.modules.pop(name, None)
+    write(top, train=MAIN)
+    assert ask("train.py", task, cwd=top, path=(packages,)) == expected
 
 
-def needed(code: Path, task: Any) -> set[str]:
-    return set(imports.packages([code], task))
+def test_a_task_of_hydras_is_looked_through(tmp_path: Path) -> None:
+    """Its function, and the callbacks that its jobs call."""
+    packages = write(tmp_path / "site-packages", learning="", plotting="")
+    write(
+        packages, watching="import hydra\nclass Watch(hydra.experimental.callback.Callback): pass\n"
+    )
+    program = """
+import json
+from pathlib import Path
+import hydra, learning, plotting
+from launchkit.outside import imports
+from hydra_plugins.launchkit_launcher import launcher
+from hydra_plugins.launchkit_launcher._task import HydraTask
+
+made = HydraTask.__init__
+def remember(self, *args, **kwargs):
+    made(self, *args, **kwargs)
+    Path("needed").write_text(json.dumps(sorted(imports.packages([Path.cwd()], self))))
+HydraTask.__init__ = remember
+
+@hydra.main(version_base="1.3", config_path=None)
+def main(cfg):
+    assert learning
+
+if __name__ == "__main__":
+    main()
+"""
+    top = write(tmp_path / "code", train=program)
+    environ = {**os.environ, "PYTHONPATH": f"{packages}:{ROOT}"}
+    subprocess.run(
+        [
+            *(sys.executable, "train.py", "-m", "hydra/launcher=launchkit_local", "+x=1,2"),
+            "+hydra.callbacks.watch._target_=watching.Watch",
+        ],
+        cwd=top,
+        env=environ,
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads((top / "needed").read_text()) == ["learning", "watching"]
 
 
-def test_of_the_program_itself_only_what_the_task_uses_counts(modules: Path) -> None:
-    main = sys.modules["my_main"]
-    assert set(imports.packages([modules])) == {"learning", "plotting", "lazy_one"}
-    assert needed(modules, main.task) == {"learning"}
-    assert needed(modules, main.plot) == {"plotting"}
-    assert needed(modules, main.outer) == {"lazy_one"}
-    assert needed(modules, main.with_agent) == {"learning"}
-    assert needed(modules, main.closure(main.plot)) == {"plotting"}
-    assert needed(modules, len) == set()
-
-
-def test_a_module_is_imported_with_all_that_it_imports(modules: Path) -> None:
-    task: ModuleType = sys.modules["my_task"]
-    assert needed(modules, task.task) == {"learning"}
-    assert needed(modules, task.wrapped) == {"learning"}
-    assert needed(modules, task.Task(len)) == {"learning"}
-
-
-def test_a_task_is_looked_through_for_the_function_that_it_calls(modules: Path) -> None:
-    main, task = sys.modules["my_main"], sys.modules["my_task"]
-    partial = functools.partial(main.plot, extra=[main.Agent().act])
-    assert needed(modules, partial) == {"plotting", "learning"}
-    assert needed(modules, task.Task({"a": [partial]})) == {"plotting", "learning"}
-
-
-def test_it_is_quick(modules: Path) -> None:
-    import numpy  # noqa: F401 - a real one, with many modules
-    import pandas  # noqa: F401
-
-    imports.packages([modules])
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        imports.packages([modules])
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.05
+def test_it_is_quick(tmp_path: Path) -> None:
+    program = """
+import json, time
+import numpy, pandas
+from pathlib import Path
+from launchkit.outside import imports
+times = []
+for _ in range(5):
+    began = time.perf_counter()
+    found = imports.packages([Path.cwd()])
+    times.append(time.perf_counter() - began)
+print(json.dumps([sorted(found), min(times)]))
+"""
+    found, seconds = ask("train.py", cwd=write(tmp_path / "code", train=program))
+    assert found == ["numpy", "pandas"]
+    assert seconds < 0.03
