@@ -134,7 +134,7 @@ class Host:
         return cancelled and bool(os.environ.get(ON_SIGNAL))
 
     def _placed(self, job: Job) -> Job:
-        """Return a job as it is placed here: its carrier has its GPUs, unless they are given out."""
+        """Return a job as placed here: its carrier has its GPUs, unless they are given out."""
         if {"gpus", "gpus_per_job"} & self._pack.places.keys():
             return job
         return replace(job, needs=replace(job.needs, gpus=None))

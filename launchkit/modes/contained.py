@@ -14,7 +14,13 @@ from launchkit.modes.base import Plan
 from launchkit.modes.carried import roots_of
 from launchkit.outside.containers import Container, Mount
 from launchkit.outside.settings import Outside
-from launchkit.outside.trial import Run, check_container, check_overlaps, input_mounts
+from launchkit.outside.trial import (
+    Run,
+    check_container,
+    check_names,
+    check_overlaps,
+    input_mounts,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +99,10 @@ def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) ->
     """
     roots = roots_of(plan.sweep, plan.jobs)
     written = [str(plan.sweep.directory), *map(str, roots)]
+    made = container(settings, baggage, roots)
+    check_names([*written, *(path for known in made.mounts for path in (known.source, known.target))])
     check_overlaps(input_mounts(settings), baggage.mounts() if baggage else (), written)
-    check_container(container(settings, baggage, roots), settings, run)
+    check_container(made, settings, run)
 
 
 def all_gpus(settings: Contained) -> dict[str, str]:

@@ -102,8 +102,7 @@ def docker_script(container: Container, name: str) -> str:
     words = [
         f'exec docker run --name {shlex.quote(name)}-"$1"',
         f'--label "{LABEL}=${{{TAG}:-}}"',
-        *_docker_words(container),
-        f"--mount {_docker_mount(SWEEP, SWEEP)}",
+        *_docker_words(container, [f"--mount {_docker_mount(SWEEP, SWEEP)}"]),
         f"--entrypoint /bin/sh {shlex.quote(container.image)}",
         # Docker gives each container a umask of its own.
         """-c 'umask "$1"; shift; exec /bin/sh "$@"' sh "$(umask)" "$here/run.sh" "$@\"""",
@@ -116,7 +115,7 @@ def docker_trial(container: Container, name: str, script: str) -> str:
     lines = ["set -eu", QUOTED, *_docker_gpus(container), *GROUPS]
     words = [
         f"exec docker run --name {shlex.quote(name)}",
-        *_docker_words(container),
+        *_docker_words(container, ()),
         f"--entrypoint /bin/sh {shlex.quote(container.image)} -c {shlex.quote(script)}",
     ]
     return "\n".join([*lines, " ".join(words)])
@@ -155,7 +154,7 @@ GROUPS = (
 )
 
 
-def _docker_words(container: Container) -> list[str]:
+def _docker_words(container: Container, more: Sequence[str]) -> list[str]:
     return [
         "--rm",
         '--hostname "$(uname -n)"',
@@ -166,6 +165,7 @@ def _docker_words(container: Container) -> list[str]:
             f"--mount {_docker_mount(mount.word, shlex.quote(mount.target), mount.writable)}"
             for mount in container.mounts
         ),
+        *more,
         f"--workdir {shlex.quote(container.workdir)}",
         *(['${gpus:+--gpus "$gpus"}'] if container.gpus else []),
         *map(shlex.quote, container.args),

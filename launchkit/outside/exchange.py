@@ -178,14 +178,14 @@ class Exchange:
     def _bring(self, seen: Look, heard: Mapping[int, Attempt], *, over: bool) -> bool:
         """Fetch what has changed, states last; return whether all of it has come."""
         wanted = [entry for entry in seen.entries if self._is_news(entry)]
-        states = [entry for entry in wanted if entry.name.endswith(STATE) and self._job_of(entry)]
-        files_ = [entry for entry in wanted if entry not in states] if states else wanted
+        states = [entry for entry in wanted if self._is_state(entry)]
+        files_ = [entry for entry in wanted if not self._is_state(entry)]
         problem = self._transfer.take(files_)
         self.problem = problem
         if problem:
             self._failures += bool(heard) or over
-        else:
-            self._note(files_, seen.now)
+            files_ = [entry for entry in files_ if self._is_here(entry)]
+        self._note(files_, seen.now)
         if problem and self._failures < TRIES:
             return False
         self._note(self._land_states(states, heard, over=over), seen.now)
@@ -203,8 +203,7 @@ class Exchange:
                 attempt = Attempt.from_json(json.loads(data))
             except (ValueError, KeyError, TypeError):  # it has vanished, with its directory
                 continue
-            told = heard.get(self._job_of(entry) or 0)
-            if attempt.state.final and not over and told is None:
+            if attempt.state.final and not over and self._job_of(entry) not in heard:
                 continue
             path = self._path(entry.name)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -212,6 +211,16 @@ class Exchange:
             os.utime(path, (changed, changed))
             landed.append(entry)
         return landed
+
+    def _is_state(self, entry: Entry) -> bool:
+        return entry.name.removesuffix(STATE) in self._jobs
+
+    def _is_here(self, entry: Entry) -> bool:
+        try:
+            status = self._path(entry.name).lstat()
+        except OSError:
+            return False
+        return (status.st_size, int(status.st_mtime)) == (entry.size, int(entry.changed))
 
     def _is_news(self, entry: Entry) -> bool:
         if self._known.get(entry.name) == entry:

@@ -66,15 +66,16 @@ def shell(
         Environment variables to set before; None as a value leaves one as it is.
     """
     lines = [
+        "set -e",
         *(
             f"export {name}={shlex.quote(value)}"
             for name, value in (env or {}).items()
             if value is not None
         ),
         *(f"{{ {command}\n}} >/dev/null" for command in setup_commands),
-        f"for python in {shlex.join(candidates(python))}; do",
-        '  if command -v "$python" >/dev/null 2>&1; then',
-        f'    exec "$python" -c {shlex.quote(SCRIPT)}',
+        f"for launchkit_python in {shlex.join(candidates(python))}; do",
+        '  if command -v "$launchkit_python" >/dev/null 2>&1; then',
+        f'    exec "$launchkit_python" -c {shlex.quote(SCRIPT)}',
         "  fi",
         "done",
         "exit 127",

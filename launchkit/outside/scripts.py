@@ -50,15 +50,19 @@ def run_script(
         "#!/bin/sh",
         "# Runs a pack of jobs: run.sh PACK",
         BEGIN.rstrip("\n"),
+        # The user's variables may have any other name.
+        "launchkit_here=$here launchkit_sweep=$sweep launchkit_pack=$1",
         *(
             f"export {name}={shlex.quote(value)}"
             for name, value in env.items()
             if value is not None
         ),
-        *setup_commands,
-        f"for python in {shlex.join(candidates)}; do",
-        '  if command -v "$python" >/dev/null 2>&1; then',
-        '    exec "$python" "$here/bootstrap.py" "$sweep" "$@"',
+        # What activates an environment seldom bears that a variable has to be set.
+        *(["set +u", *setup_commands] if setup_commands else []),
+        f"for launchkit_python in {shlex.join(candidates)}; do",
+        '  if command -v "$launchkit_python" >/dev/null 2>&1; then',
+        '    exec "$launchkit_python" "$launchkit_here/bootstrap.py" "$launchkit_sweep" '
+        '"$launchkit_pack"',
         "  fi",
         "done",
         f"echo {shlex.quote(f'launchkit: {where} has no {_either(candidates)}')} >&2",

@@ -101,6 +101,6 @@ Bring the results home, as often as you like, while jobs run and at the end:
 
 {needs}; and the folder must be on a disk that all of them see.
 To end the jobs: ssh CLUSTER scancel --name={cancel}
-To run again what has not completed, bring the results home and: launchkit resume {shlex.quote(here)}
-which prepares the folder anew for the two commands above.
+To run again what has not completed, once all jobs have ended and their results are home:
+launchkit resume {shlex.quote(here)}, which prepares the folder anew for the commands above.
 """

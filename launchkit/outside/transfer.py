@@ -6,6 +6,7 @@ Either way a file has its name only once it is whole. What has gone there stays 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -63,18 +64,14 @@ class Transfer:
         OSError
             If they cannot be written here.
         """
-        folders = [entry for entry in wanted if entry.kind == "d"]
-        for entry in sorted(folders, key=lambda entry: entry.name):
-            self._make_folder(entry)
+        problems = [self._make_folders(wanted)]
         names = [entry.name for entry in wanted if entry.kind != "d"]
-        if not names:
-            return ""
-        # A directory that is not listed is one that was not asked for.
-        for folder in {self._here(name).parent for name in names}:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._staging.mkdir(mode=0o700, exist_ok=True)
-        data = b"".join(b"./" + name + b"\0" for name in names)
-        return self._take_rsync(data) if self._rsync else self._take_tar(data, set(names))
+        if names:
+            self._staging.mkdir(mode=0o700, exist_ok=True)
+            data = b"".join(b"./" + name + b"\0" for name in names)
+            take = self._take_rsync if self._rsync else self._take_tar
+            problems.append(take(data))
+        return next(filter(None, problems), "")
 
     def read(self, names: Iterable[bytes]) -> dict[bytes, tuple[bytes, float]]:
         """Return the content of small files, and when each was changed."""
@@ -123,12 +120,22 @@ class Transfer:
     def _here(self, name: bytes) -> Path:
         return self._home / os.fsdecode(name)
 
-    def _make_folder(self, entry: Entry) -> None:
-        path = self._here(entry.name)
-        if not path.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(0o700)
-            path.chmod(entry.mode | 0o700)
+    def _make_folders(self, wanted: Sequence[Entry]) -> str:
+        """Make the directories that there are there, and those that files need."""
+        folders = {entry.name: entry.mode for entry in wanted if entry.kind == "d"}
+        needed = {name.rpartition(b"/")[0] for name in (e.name for e in wanted if e.kind != "d")}
+        problem = ""
+        for name in sorted({*folders, *needed}):
+            path = self._here(name)
+            if path.is_dir():
+                continue
+            try:
+                path.mkdir(parents=True)
+                if name in folders:
+                    path.chmod(folders[name] | 0o700)
+            except OSError as error:
+                problem = _bearable(error, path)
+        return problem
 
     # rsync
 
@@ -179,21 +186,22 @@ class Transfer:
 
     # tar
 
-    def _take_tar(self, data: bytes, wanted: Collection[bytes]) -> str:
+    def _take_tar(self, data: bytes) -> str:
         script = self._remote.send()
         with tempfile.TemporaryFile() as stream:
             stream.write(os.fsencode(script) + data)
             stream.seek(0)
             process = self._connection.start(script, stream, subprocess.PIPE)
         assert process.stdout is not None
-        missing = set(wanted)
+        missing = {name.removeprefix(b"./") for name in data.split(b"\0") if name}
+        problem = ""
         try:
             with process.stdout as stream, _reading(stream) as archive:
                 while (member := self._next(archive)) is not None:
                     name = _name(member)
                     if name in missing:
                         missing.discard(name)
-                        self._land(archive, member, self._here(name))
+                        problem = self._land(archive, member, self._here(name)) or problem
             with self._connection.waiting():
                 code = process.wait()
         except BaseException:
@@ -202,13 +210,15 @@ class Transfer:
         assert process.stderr is not None
         with process.stderr as errors:
             check_code(code, errors.read())
-        return f"{os.fsdecode(min(missing))} cannot be read, or has vanished" if missing else ""
+        if missing and not problem:
+            problem = f"{os.fsdecode(min(missing))} cannot be read there, or has vanished"
+        return problem
 
     def _next(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
         with self._connection.waiting():
             return archive.next()
 
-    def _land(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    def _land(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> str:
         """Give what comes next its name, once it is whole."""
         temporary = self._staging / os.urandom(8).hex()
         try:
@@ -217,12 +227,16 @@ class Transfer:
             else:
                 content = archive.extractfile(member)
                 if content is None:
-                    return
+                    return ""
                 with temporary.open("xb") as stream, self._connection.waiting():
                     shutil.copyfileobj(content, stream, BLOCK)
                 temporary.chmod(member.mode & 0o777)
                 os.utime(temporary, (member.mtime, member.mtime))
             _rename(temporary, path)
+        except OSError as error:
+            return _bearable(error, path)
+        else:
+            return ""
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -283,6 +297,13 @@ def _reading(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
 
 def _name(member: tarfile.TarInfo) -> bytes:
     return os.fsencode(member.name).removeprefix(b"./")
+
+
+def _bearable(error: OSError, path: Path) -> str:
+    """Return what is wrong with one file; raise it again if it will be so with all of them."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE):
+        raise error
+    return f"{path}: {error.strerror or error}"
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -37,6 +37,19 @@ def input_mounts(settings: Outside) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
+def check_names(paths: Collection[str]) -> None:
+    """Raise ValueError if a path cannot be passed to what starts a container."""
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{path!r} is no UTF-8, and cannot be mounted; rename it") from None
+        if path.endswith("\n") or "\r" in path:
+            raise ValueError(
+                f"{path!r} has a line break that cannot be passed to what mounts it; rename it"
+            )
+
+
 def check_overlaps(
     inputs: Sequence[Mount], code: Sequence[Mount], written: Collection[str]
 ) -> None:

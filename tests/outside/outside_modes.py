@@ -141,7 +141,7 @@ def _word(value: Any) -> str:
     if isinstance(value, bool | int | float):
         return str(value).lower()
     if isinstance(value, Mapping):
-        items = (f"{quoted(key)}: {_word(item)}" for key, item in value.items())
+        items = (f"{key}: {_word(item)}" for key, item in value.items())
         return "{" + ", ".join(items) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_word, value)) + "]"

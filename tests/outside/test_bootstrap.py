@@ -209,17 +209,43 @@ def test_a_probe_says_what_is_here(tmp_path: Path, bare_python: Path, sweep: Swe
     assert list(sweep.own.glob("asks/*")) == []
 
 
+PLUGIN = """
+from dataclasses import dataclass
+from typing import Any, Optional
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+
+@dataclass
+class Conf:
+    _target_: str = "hydra_plugins.absent.sweeper.Absent"
+    max_batch_size: Optional[int] = None
+    params: Any = None
+
+class Absent(BasicSweeper):
+    pass
+
+ConfigStore.instance().store(group="hydra/sweeper", name="absent", node=Conf, provider="absent")
+"""
+
+
 def test_the_example_runs_on_a_python_that_has_nothing(tmp_path: Path, bare_python: Path) -> None:
-    """As in a stock image: the table and the values are those of the launcher's own Python."""
+    """As in a stock image: the table and the values are those of the launcher's own Python.
+
+    Nor has it the plugins of Hydra's that the launcher has, and one of which it uses.
+    """
+    plugins = write(tmp_path / "plugins", "hydra_plugins/absent/__init__.py")
+    write(plugins / "hydra_plugins" / "absent", sweeper=PLUGIN)
     directory = tmp_path / "sweep"
     program = ROOT / "examples" / "train.py"
     subprocess.run(
         [
             *(sys.executable, program, "-m", "hydra/launcher=launchkit_local", "hyperparam2=1,2"),
             *("hydra.launcher.start_method=spawn", f"hydra.sweep.dir={directory}"),
+            "hydra/sweeper=absent",
         ],
         check=True,
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{plugins}:{ROOT}"},
         capture_output=True,
     )
     sweep = Sweep.open(directory)

@@ -12,7 +12,7 @@ from typing import Any
 import outside_experiments
 import pytest
 from apps import App
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from outside_apps import KEEP, spells, sweep
 from outside_modes import DOCKER, SSS, OutsideMode, params, quoted
@@ -36,7 +36,11 @@ TEXTS = st.one_of(
 OF_FILES = "it's a \"dir\" ü漢 $(touch canary) `id` ;|&<> %j %% #*?!~{}[]^ $HOME - a=b"
 ALWAYS = ("", "-rf", "--help", "a b", "it's", '"', "\n", "\t", f"$(touch {CANARY})", "${HOME}")
 FEW = settings(
-    max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # a smaller example costs many sweeps
 )
 
 

@@ -1,0 +1,153 @@
+"""Wall time of no-op jobs in Docker: one archive a sweep, against doodad's `run_command` a job.
+
+    python benchmarks/bench_docker.py [--rounds N] [--jobs N]
+
+Each job is the same Hydra app in a container of its own, of an image that has nothing but
+Python. On our side it is a sweep of ``local_docker``, two at a time; on doodad's a program
+that calls `run_command` for every job, with the app, its packages and the output directory
+as its mounts. That waits for each job, so it is measured as it is, and from two threads. At
+last doodad's jobs find the packages there, compiled, as if the image had them.
+
+From the start of each program to its end. What doodad leaves behind, a container a job, is
+removed outside of the measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from _doodad_jobs import Jobs
+from _measure import Comparison, compare, report
+from _processes import RunFailed, run
+from _sweeps import App, app, arguments
+
+from launchkit.doodad import engine
+from launchkit.modes.docker import DockerMode
+from launchkit.outside import docker, needs
+
+IMAGE = f"python:{'.'.join(platform.python_version_tuple()[:2])}-slim"
+LOCAL_DOCKER = (
+    "hydra/launcher=launchkit_local_docker",
+    f"hydra.launcher.image={IMAGE}",
+    "hydra.launcher.n_jobs=2",
+)
+LABEL = f"launchkit-bench={os.getpid()}"
+VARIANTS = {
+    "against one of theirs after the other": (3.0, Jobs(threads=1)),
+    "against two of theirs at a time": (2.0, Jobs(threads=2)),
+    "against two at a time, whose packages are in place": (1.0, Jobs(threads=2, in_place=True)),
+}
+"""What of doodad is measured, and how many times better ours must be."""
+
+
+def main() -> int:
+    """Measure and return the exit code."""
+    given = arguments(__doc__, rounds=3, jobs=50)
+    lacking = DockerMode.lacking()
+    if lacking:
+        raise SystemExit(f"Docker cannot be measured here: {'; '.join(lacking)}")
+    docker.find_image(IMAGE)
+    with app() as made:
+        theirs = Doodad(made, given.jobs)
+        lines = [
+            measured(made, theirs, given.jobs, given.rounds, name, required, how)
+            for name, (required, how) in VARIANTS.items()
+        ]
+    return report("bench_docker", lines, judged=given.judged, jobs=given.jobs, image=IMAGE)
+
+
+def measured(
+    made: App, theirs: Doodad, jobs: int, rounds: int, name: str, required: float, how: Jobs
+) -> Comparison:
+    """Measure a sweep of ours against one of doodad's variants."""
+    return compare(
+        f"wall time of {jobs} no-op jobs in Docker, {name}",
+        ours(made, jobs),
+        lambda: theirs.run(how),
+        required=required,
+        rounds=rounds,
+    )
+
+
+def ours(made: App, jobs: int) -> Callable[[], float]:
+    """Return what sweeps once, and tells the seconds it took."""
+
+    def measure() -> float:
+        sweep = made.sweep(LOCAL_DOCKER, jobs)
+        sweep.discard()
+        return sweep.run.wall
+
+    return measure
+
+
+class Doodad:
+    """Runs an app with doodad, a call for each job.
+
+    Parameters
+    ----------
+    made
+        The app.
+    jobs
+        How many jobs a run has.
+    """
+
+    def __init__(self, made: App, jobs: int) -> None:
+        root = engine.find()
+        assert root is not None
+        self._made = made
+        self._jobs = jobs
+        self._root = root
+        self._output = made.directory.parent / "doodad-output"
+        self._packages = made.directory.parent / "packages"
+        self._output.mkdir()
+        copy_packages(self._packages)
+
+    def run(self, how: Jobs) -> float:
+        """Run all jobs once, and return the seconds it took."""
+        spec = {
+            **asdict(how),
+            "doodad": str(self._root),
+            "image": IMAGE,
+            "app": str(self._made.directory),
+            "packages": str(self._packages),
+            "output": str(self._output),
+            "jobs": self._jobs,
+            "label": LABEL,
+        }
+        program = Path(__file__).with_name("_doodad_jobs.py")
+        command = [sys.executable, str(program), json.dumps(spec)]
+        try:
+            done = run(command, self._made.directory.parent, os.environ)
+            ran = len(list(self._output.glob("*/.hydra/overrides.yaml")))
+            if ran != self._jobs:
+                raise RunFailed(f"{ran} of {self._jobs} jobs ran:\n{done.output[-4000:]}")
+        finally:
+            self._clean()
+        return done.wall
+
+    def _clean(self) -> None:
+        docker.remove_labelled(LABEL)
+        # What the jobs have written there is root's.
+        mount = f"type=bind,source={self._output},target=/output"
+        docker.run(["--mount", mount, IMAGE, "find", "/output", "-mindepth", "1", "-delete"])
+
+
+def copy_packages(target: Path) -> None:
+    """Copy what the app imports to a directory of the import path, as pip would install it."""
+    for need in needs.needs():
+        if need.dist == needs.OWN:
+            continue
+        for name, source in need.files.items():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read_bytes())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

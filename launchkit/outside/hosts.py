@@ -1,0 +1,194 @@
+"""Carries packs on a host that is reached by ssh, whether the connection lasts or not.
+
+All that goes over the connection does so in `Hosts.wait`, and can be done again: what is
+interrupted, by a signal or by the connection's end, is begun anew the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Sequence
+
+from launchkit import interrupts
+from launchkit.job import Attempt, Job, JobError
+from launchkit.machine.pool import Ended
+from launchkit.outside import asks
+from launchkit.outside.exchange import Exchange, Stand
+from launchkit.outside.packs import Pack
+from launchkit.outside.remote import Remote
+from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost
+from launchkit.sweep import Sweep
+
+log = logging.getLogger(__name__)
+
+SHORTEST_S = 0.3
+GROWTH = 1.25
+PATIENT_S = 60.0
+"""The longest time between two attempts to connect."""
+SHARE = 5.0
+"""So many times as long as an exchange takes is the time from one to the next, at least."""
+GONE_CODE = -9
+
+
+class Hosts:
+    """The hosts of packs on a machine, and what is exchanged with them.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    connection
+        The connection to the machine.
+    remote
+        The sweep's directory there.
+    exchange
+        What goes to and fro.
+    archive
+        The name of the sweep's archive.
+    interval_s
+        The longest time between two looks, in seconds.
+    containers
+        Whether the jobs are in containers of Docker.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        connection: Connection,
+        remote: Remote,
+        exchange: Exchange,
+        *,
+        archive: str,
+        interval_s: float,
+        containers: bool,
+    ) -> None:
+        self._sweep = sweep
+        self._connection = connection
+        self._remote = remote
+        self._exchange = exchange
+        self._archive = archive
+        self._longest = interval_s
+        self._containers = containers
+        self._delivered = False
+        self._coming: dict[int, Job] = {}
+        self._been: set[int] = set()
+        self._waiting: dict[int, Pack] = {}
+        self._running: dict[int, Pack] = {}
+        self._doomed: set[int] = set()
+        self._asked = False
+        self._interval = SHORTEST_S
+        self._next = 0.0
+        self._lost = 0
+        self.ended: dict[int, Attempt] = {}
+        """How jobs have ended that nobody has asked for yet."""
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The packs that have a host."""
+        return tuple(self._running)
+
+    def hand_over(self, jobs: Iterable[Job]) -> None:
+        """Bring jobs there before anything is asked of the hosts."""
+        self._coming.update((job.num, job) for job in jobs)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have something to ask: the next exchange is due."""
+        self._asked = True
+        self._interval = SHORTEST_S
+        if not self._lost:
+            self._next = 0.0
+
+    def add(self, packs: Sequence[Pack]) -> None:
+        """Start hosts of packs at the next exchange."""
+        self._waiting.update((pack.num, pack) for pack in packs)
+        self.hurry()
+
+    def remove(self, nums: Iterable[int]) -> list[int]:
+        """Forget packs that have no host yet."""
+        return [num for num in nums if self._waiting.pop(num, None) is not None]
+
+    def kill(self, nums: Sequence[int]) -> None:
+        """End hosts with all their jobs at the next exchange."""
+        self._doomed.update(num for num in nums if num in self._running)
+        self.hurry()
+
+    def wait(self, timeout: float) -> list[Ended]:
+        """Exchange what there is when that is due, until a host or a job has ended."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if time.monotonic() >= self._next and (self._running or self._waiting):
+                ended = self._try()
+                if ended or self.ended:
+                    return ended
+            pause = min(self._next, deadline) - time.monotonic()
+            if time.monotonic() >= deadline:
+                return []
+            with interrupts.felt():
+                time.sleep(max(0.0, pause) if self._running or self._waiting else timeout)
+
+    def settle(self, nums: Collection[int]) -> None:
+        """Take note that jobs have ended, as the launcher sees it."""
+        self._been.update(nums)
+        self._exchange.settle(nums)
+
+    def _try(self) -> list[Ended]:
+        begun = time.monotonic()
+        self._connection.waiting = interrupts.felt
+        try:
+            ended = self._exchange_all()
+        except (ConnectionLost, OSError) as error:
+            return self._bear(error)
+        except CommandFailed as error:
+            return self._refused(error)
+        finally:
+            self._connection.waiting = contextlib_nullcontext
+        if self._lost:
+            log.warning("%s is reached again", self._connection.route.host)
+            self._lost = 0
+        if self._exchange.problem:
+            log.warning("not all files come home: %s", self._exchange.problem)
+        took = time.monotonic() - begun
+        grown = SHORTEST_S if self.ended else min(self._longest, self._interval * GROWTH)
+        self._interval = max(grown, SHARE * took if grown > SHORTEST_S else 0.0)
+        self._next = time.monotonic() + self._interval
+        return ended
+
+    def _exchange_all(self) -> list[Ended]:
+        if not self._delivered:
+            self._exchange.deliver(self._archive)
+            self._delivered = True
+        if self._coming:
+            jobs = list(self._coming.values())
+            self._exchange.hand_over(jobs, known=self._been)
+            self._coming.clear()
+        if self._asked:
+            self._exchange.send_shared([*self._running, *self._waiting])
+            self._asked = False
+        for num, pack in list(self._waiting.items()):
+            self._start(pack)
+            self._running[num] = self._waiting.pop(num)
+        if self._doomed:
+            self._exchange.kill(containers=self._containers)
+            self._doomed.clear()
+        return self._look()
+
+    def _start(self, pack: Pack) -> None:
+        raise NotImplementedError
+
+    def _look(self) -> list[Ended]:
+        stands, ended = self._exchange.look(self._running)
+        over = [num for num, stand in stands.items() if not stand.alive]
+        if over:
+            # What it may have left running must not write any more.
+            self._exchange.kill(containers=self._containers)
+            stands, more = self._exchange.look(self._running)
+            ended |= more
+        self.ended.update(ended)
+        return [self._end(num, stand) for num, stand in stands.items() if not stand.alive]
+
+    def _end(self, num: int, stand: Stand) -> Ended:
+        del self._running[num]
+        self._doomed.discard(num)
+        return Ended(num, GONE_CODE if stand.code is None else stand.code)
