@@ -51,7 +51,7 @@ class Jobs:
 
     def run(self) -> None:
         """Run all of them."""
-        # No `Sequence`: what raises in a thread is raised here as the results are taken.
+        # What is raised in a thread is raised here as the results are taken.
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(self._run_one, range(self.jobs)))
 
@@ -76,7 +76,7 @@ class Jobs:
     def _flags(self) -> str:
         flags = f"--label {self.label}"
         if self.in_place:
-            flags += f" -v {self.packages}:{PACKAGES} -e PYTHONPATH={PACKAGES}"
+            flags += f" -v {self.packages}:{PACKAGES}:ro -e PYTHONPATH={PACKAGES}"
         return flags
 
 

@@ -19,7 +19,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("hydra-core", "omegaconf", "hydra-joblib-launcher", "joblib", "pandas", "numpy")
+PACKAGES = (
+    "hydra-core",
+    "omegaconf",
+    "hydra-joblib-launcher",
+    "joblib",
+    "hydra-submitit-launcher",
+    "submitit",
+    "pandas",
+    "numpy",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -35,6 +35,15 @@ if __name__ == "__main__":
 """
 
 
+def local_docker(image: str) -> tuple[str, ...]:
+    """Return what sweeps in containers of an image, two at a time."""
+    return (
+        "hydra/launcher=launchkit_local_docker",
+        f"hydra.launcher.image={image}",
+        "hydra.launcher.n_jobs=2",
+    )
+
+
 def arguments(description: str | None, *, rounds: int, jobs: int) -> argparse.Namespace:
     """Read ``--rounds`` and ``--jobs``; `judged` tells whether the requirement applies.
 
@@ -66,13 +75,13 @@ def sizes_given(
     return given
 
 
-def need_joblib() -> None:
+def need_peer(distribution: str) -> None:
     """Stop with what to do where the peer is not installed."""
     try:
-        importlib.metadata.version("hydra-joblib-launcher")
+        importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         raise SystemExit(
-            "hydra-joblib-launcher is not installed: pip install 'hydra-launchkit[bench]'"
+            f"{distribution} is not installed: pip install 'hydra-launchkit[bench]'"
         ) from None
 
 

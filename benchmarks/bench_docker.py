@@ -14,9 +14,11 @@ removed outside of the measurement.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,18 +27,13 @@ from pathlib import Path
 from _doodad_jobs import Jobs
 from _measure import Comparison, compare, report
 from _processes import RunFailed, run
-from _sweeps import App, app, arguments
+from _sweeps import App, app, arguments, local_docker
 
 from launchkit.doodad import engine
 from launchkit.modes.docker import DockerMode
 from launchkit.outside import docker, needs
 
 IMAGE = f"python:{'.'.join(platform.python_version_tuple()[:2])}-slim"
-LOCAL_DOCKER = (
-    "hydra/launcher=launchkit_local_docker",
-    f"hydra.launcher.image={IMAGE}",
-    "hydra.launcher.n_jobs=2",
-)
 LABEL = f"launchkit-bench={os.getpid()}"
 VARIANTS = {
     "against one of theirs after the other": (3.0, Jobs(threads=1)),
@@ -79,7 +76,7 @@ def ours(made: App, jobs: int) -> Callable[[], float]:
     """Return what sweeps once, and tells the seconds it took."""
 
     def measure() -> float:
-        sweep = made.sweep(LOCAL_DOCKER, jobs)
+        sweep = made.sweep(local_docker(IMAGE), jobs)
         sweep.discard()
         return sweep.run.wall
 
@@ -106,7 +103,7 @@ class Doodad:
         self._output = made.directory.parent / "doodad-output"
         self._packages = made.directory.parent / "packages"
         self._output.mkdir()
-        copy_packages(self._packages)
+        install_packages(self._packages)
 
     def run(self, how: Jobs) -> float:
         """Run all jobs once, and return the seconds it took."""
@@ -135,11 +132,12 @@ class Doodad:
         docker.remove_labelled(LABEL)
         # What the jobs have written there is root's.
         mount = f"type=bind,source={self._output},target=/output"
-        docker.run(["--mount", mount, IMAGE, "find", "/output", "-mindepth", "1", "-delete"])
+        remove = ["find", "/output", "-mindepth", "1", "-delete"]
+        subprocess.run(["docker", "run", "--rm", "--mount", mount, IMAGE, *remove], check=True)
 
 
-def copy_packages(target: Path) -> None:
-    """Copy what the app imports to a directory of the import path, as pip would install it."""
+def install_packages(target: Path) -> None:
+    """Make a directory of the import path that has what the app imports, as pip makes it."""
     for need in needs.needs():
         if need.dist == needs.OWN:
             continue
@@ -147,6 +145,7 @@ def copy_packages(target: Path) -> None:
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(source.read_bytes())
+    compileall.compile_dir(target, quiet=1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from _measure import compare, report
 from _processes import RunFailed
-from _sweeps import JOBLIB, LOCAL, App, app, arguments, need_joblib
+from _sweeps import JOBLIB, LOCAL, App, app, arguments, need_peer
 
 PROGRAM = """
 import time
@@ -36,7 +36,7 @@ if __name__ == "__main__":
 def main() -> int:
     """Measure and return the exit code."""
     given = arguments(__doc__, rounds=5, jobs=300)
-    need_joblib()
+    need_peer("hydra-joblib-launcher")
     with app(PROGRAM) as made:
         comparison = compare(
             f"time to the first job's start, of {given.jobs} jobs",

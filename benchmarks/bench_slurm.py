@@ -76,7 +76,7 @@ def wait_until_free(directory: Path) -> None:
     deadline = time.monotonic() + FREE_S
     while time.monotonic() < deadline:
         listed = subprocess.run(
-            ["squeue", "--me", "--noheader", "--format=%Z"],  # noqa: S607 - the one on PATH
+            ["squeue", "--me", "--noheader", "--format=%Z"],
             capture_output=True,
             text=True,
             check=True,

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from _measure import compare, report
-from _sweeps import JOBLIB, LOCAL, App, app, arguments, need_joblib
+from _sweeps import JOBLIB, LOCAL, App, app, arguments, need_peer
 
 
 def main() -> int:
     """Measure and return the exit code."""
     given = arguments(__doc__, rounds=7, jobs=100)
-    need_joblib()
+    need_peer("hydra-joblib-launcher")
     with app() as made:
         comparison = compare(
             f"wall time of a sweep of {given.jobs} no-op jobs",

@@ -207,6 +207,21 @@ def create_exp_name(exp_prefix: str, exp_id: int = 0, seed: int = 0) -> str:
     return f"{exp_prefix}_{stamp}_{exp_id:04d}--s-{seed}"
 
 
+def planned_log_dir(
+    exp_prefix: str,
+    exp_id: int,
+    seed: int,
+    base_log_dir: str | os.PathLike[str] | None,
+    include_exp_prefix_sub_dir: bool = True,
+) -> Path:
+    """Return the directory that `create_log_dir` would make, were it alone."""
+    parent = Path(base_log_dir if base_log_dir is not None else "data").absolute()
+    if include_exp_prefix_sub_dir:
+        parent /= exp_prefix.replace("_", "-")
+    # A prefix may hold slashes.
+    return parent / create_exp_name(exp_prefix, exp_id=exp_id, seed=seed)
+
+
 def create_log_dir(
     exp_prefix: str,
     exp_id: int = 0,
@@ -232,11 +247,7 @@ def create_log_dir(
     include_exp_prefix_sub_dir
         Whether experiments of one prefix share a directory of their own.
     """
-    parent = Path(base_log_dir if base_log_dir is not None else "data").absolute()
-    if include_exp_prefix_sub_dir:
-        parent /= exp_prefix.replace("_", "-")
-    # A prefix may hold slashes.
-    wanted = parent / create_exp_name(exp_prefix, exp_id=exp_id, seed=seed)
+    wanted = planned_log_dir(exp_prefix, exp_id, seed, base_log_dir, include_exp_prefix_sub_dir)
     wanted.parent.mkdir(parents=True, exist_ok=True)
     attempt = 1
     while True:

@@ -9,7 +9,8 @@ import datetime
 import os
 import random
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from launchkit.experiment import (
     LoggerSettings,
     create_exp_name,
     create_log_dir,
+    planned_log_dir,
     set_seed,
 )
 from launchkit.handle import JobHandle
 from launchkit.job import Job
 from launchkit.logging import logger
 from launchkit.modes import registry
+from launchkit.modes.base import Mode
 from launchkit.policy import Policy
 from launchkit.runner import Work
 from launchkit.single import reset_execution_environment, run_experiment_here, setup_logger
@@ -201,11 +204,7 @@ def run_experiment(
         num: Experiment(chosen, _seed(seed, chosen), exp_id + num)
         for num, chosen in enumerate(variants)
     }
-    sweep_directory, directories = _make_directories(prefix, experiments.values(), base_log_dir)
-    jobs = [
-        Job(num, _as_overrides(variant or {}, experiment.variant), directory)
-        for (num, experiment), directory in zip(experiments.items(), directories, strict=True)
-    ]
+    overrides = [_as_overrides(variant or {}, chosen) for chosen in variants]
     task = FunctionTask(
         method_call,
         experiments,
@@ -216,6 +215,20 @@ def run_experiment(
         exp_prefix=prefix,
         base_log_dir=None if base_log_dir is None else os.fspath(base_log_dir),
     )
+
+    def make_jobs(directories: Iterable[Path]) -> list[Job]:
+        return [
+            Job(num, words, directory)
+            for num, (words, directory) in enumerate(zip(overrides, directories, strict=True))
+        ]
+
+    planned = [
+        planned_log_dir(prefix, experiment.exp_id, experiment.seed, base_log_dir)
+        for experiment in experiments.values()
+    ]
+    _check(driver, make_jobs(planned), task)
+    sweep_directory, directories = _make_directories(prefix, experiments.values(), base_log_dir)
+    jobs = make_jobs(directories)
     sweep = Sweep.create(sweep_directory, mode=mode, settings=mode_settings, command=sys.argv)
     work, progress = Work(sweep, jobs, task), Progress(verbose=verbose)
     if driver.hands_over and not skip_wait:
@@ -257,6 +270,19 @@ def _refuse_wrong_types(method_call: Any, seed: int | None, variant: Any) -> Non
         raise ValueError(f"variant is {variant!r}; it must be a dict of hyperparameters")
     if seed is not None and isinstance((variant or {}).get("seed"), list):
         raise ValueError(f"seed={seed!r} would take the place of the seeds that variant sweeps")
+
+
+def _check(mode: Mode, jobs: Sequence[Job], task: FunctionTask) -> None:
+    """See to it that a mode can run jobs, before their directories are made."""
+    sweep = Sweep(
+        directory=jobs[0].directory.with_name(f"{jobs[0].directory.name}_sweep"),
+        id="(not written)",
+        mode=mode.name,
+        settings={},
+        command=tuple(sys.argv),
+        created=time.time(),
+    )
+    runner.check(Work(sweep, jobs, task), mode, Policy())
 
 
 def _make_directories(

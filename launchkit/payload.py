@@ -32,6 +32,10 @@ PACKAGES = {"hydra-core": "hydra", "omegaconf": "omegaconf", "cloudpickle": "clo
 PATHS = "LAUNCHKIT_PATHS"
 """The environment variable that says, as JSON, where directories of the launcher's are here."""
 
+CWD = "LAUNCHKIT_CWD"
+"""The environment variable with the working directory of the jobs, where it is not that of
+their code."""
+
 LARGE = 512
 """Bytes from which on a bytes object is kept in a file of its own."""
 
@@ -130,7 +134,7 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
     entries = [_here(entry) for entry in header["path"]]
     sys.path[:] = [*sys.path, *(entry for entry in entries if entry not in sys.path)]
-    cwd = _here(header["cwd"])
+    cwd = os.environ.get(CWD) or _here(header["cwd"])
     if os.path.isdir(cwd):  # noqa: PTH112
         os.chdir(cwd)
     task: Task = _Unpickler(data, sweep.own / "shared").load()

@@ -137,6 +137,84 @@ class LocalSingularityConf(OutsideConf, SlotsConf):
 
 
 @dataclass
+class SlurmConf(OutsideConf):
+    """What is asked of Slurm for each task of the array, and how jobs share a task."""
+
+    account: Optional[str] = None  # noqa: UP045
+    """The account that is charged; null for the user's own."""
+
+    partition: Optional[str] = None  # noqa: UP045
+    """The partition; null for the cluster's default."""
+
+    qos: Optional[str] = None  # noqa: UP045
+    """The quality of service; null for the account's own."""
+
+    constraint: Optional[str] = None  # noqa: UP045
+    """The features that nodes must have, as ``sbatch`` takes them."""
+
+    time_in_mins: Optional[int] = None  # noqa: UP045
+    """The time limit of a task, in minutes; null for the partition's."""
+
+    nodes: Optional[int] = None  # noqa: UP045
+    """How many nodes a task has, the first of which runs its jobs; null to leave it to Slurm."""
+
+    gpus: Any = None
+    """The GPUs of a task: a number, or a kind and a number such as ``a100:2``; null for none."""
+
+    cpus_per_task: Optional[int] = None  # noqa: UP045
+    """The cores of a task; null for what its jobs need by the other settings."""
+
+    mem: Optional[str] = None  # noqa: UP045
+    """The memory of a task, such as ``8G``; null for the partition's default."""
+
+    sbatch_args: List[str] = field(default_factory=list)  # noqa: UP006
+    """More flags of ``sbatch``, each with its value: ``--exclude=node7``."""
+
+    jobs_per_task: int = 1
+    """How many jobs are packed into one task: for many short ones."""
+
+    n_jobs: Optional[int] = None  # noqa: UP045
+    """How many of these run at a time; null for as many as the task's GPUs, or cores, allow."""
+
+    cpus_per_job: Optional[int] = None  # noqa: UP045
+    """How many threads a job's numerical libraries may use; null for any. It may differ by job."""
+
+    gpus_per_job: Optional[int] = None  # noqa: UP045
+    """How many of its task's GPUs a job gets; null for one, where jobs share a task."""
+
+    jobs_per_gpu: int = 1
+    """How many jobs share a GPU."""
+
+    array_parallelism: Optional[int] = None  # noqa: UP045
+    """How many tasks run at a time; null for as many as Slurm lets."""
+
+    requeue: bool = True
+    """Whether a task that was preempted, or lost its node, goes back into the queue."""
+
+    signal_s: int = 60
+    """Seconds before the time limit at which jobs are asked to stop and go on later; 0: never."""
+
+    max_requeues: int = 10
+    """How often a task goes on after its time limit."""
+
+
+@dataclass
+class SlurmSingularityConf(SlurmConf):
+    """Packs of jobs as the tasks of a Slurm array, in containers or on the nodes' own Python."""
+
+    _target_: str = LAUNCHER
+    mode: str = "slurm_singularity"
+
+
+@dataclass
+class SssConf(SlurmConf):
+    """A folder to carry to a cluster: one script there submits all jobs to Slurm."""
+
+    _target_: str = LAUNCHER
+    mode: str = "sss"
+
+
+@dataclass
 class CallbackConf:
     """The logger of each job."""
 
@@ -160,6 +238,8 @@ NODES = {
     ("hydra/launcher", "launchkit_local"): LocalConf,
     ("hydra/launcher", "launchkit_local_docker"): LocalDockerConf,
     ("hydra/launcher", "launchkit_local_singularity"): LocalSingularityConf,
+    ("hydra/launcher", "launchkit_slurm_singularity"): SlurmSingularityConf,
+    ("hydra/launcher", "launchkit_sss"): SssConf,
     ("hydra/callbacks", "launchkit"): {"launchkit": CallbackConf},
 }
 """What each config is made of, by its group and name."""

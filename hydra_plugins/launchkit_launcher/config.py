@@ -25,6 +25,10 @@ NAMES = {
 }
 
 
+OPEN = frozenset({"env", "inputs"})
+"""Settings whose keys are the user's own."""
+
+
 class LazyNode(ConfigNode):
     """A config in the store that is made of its dataclass when it is first asked for.
 
@@ -53,6 +57,9 @@ class LazyNode(ConfigNode):
             from hydra_plugins.launchkit_launcher._settings import NODES  # noqa: PLC0415 - see above
 
             self._made = OmegaConf.structured(NODES[self._key])
+            for key in OPEN.intersection(self._made):
+                # Else a user would have to write `+hydra.launcher.env.NAME=value`.
+                OmegaConf.set_struct(self._made[key], False)
         return self._made
 
     @node.setter

@@ -51,7 +51,7 @@ def _mode_class(doodad: Doodad) -> Any:
             """Copy nothing: the archive is in its place."""
 
         def create_slurm_script(self, script: str) -> str:
-            files.write_atomic(self.slurm_script_file_path, script.encode(), mode=0o700)
+            files.write_atomic(self.slurm_script_file_path, script, mode=0o600)
             return script
 
     return ArrayScriptMode

@@ -79,6 +79,7 @@ class SlurmMode(SlurmPacksMode):
             lambda made: arrays(made, self.max_array_size, self.settings.array_parallelism),
             functools.partial(self.submit_array, sweep),
             functools.partial(_find_taken, sweep),
+            self.settings.array_parallelism,
         )
         return self._tasks
 

@@ -126,6 +126,13 @@ def last_wanted(sweep: Sweep, pack: int) -> float | None:
         return None
 
 
+def refuse(sweep: Sweep, pack: int, error: JobError) -> None:
+    """Leave why a pack cannot be run, where that shows on this side."""
+    path = sweep.own / FOLDER / f"{pack}.refused"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    files.write_json(path, {"error": error.type, "message": error.message}, mode=0o600)
+
+
 def refusal(sweep: Sweep, pack: int) -> JobError | None:
     """Return why a pack could not be run where it was started; None if nothing was said."""
     try:

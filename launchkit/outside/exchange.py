@@ -1,5 +1,4 @@
-"""What is exchanged with a host about a sweep: what its jobs need goes there, and what they
-have written comes home.
+"""What goes to a host and comes home: what jobs need, what is asked, and what they have written.
 
 Until it has ended, a job's directory is the host's to write, and afterwards this machine's.
 A job is not known here to have ended before all its files are here.
@@ -170,10 +169,17 @@ class Exchange:
             self._jobs[self._name(job.directory)] = job.num
             self._out.add(job.num)
 
-    def remove(self) -> None:
-        """Remove the sweep's directory there, and what was under way here."""
-        self._connection.run(self._remote.remove())
+    def remove(self, *, there: bool) -> None:
+        """Remove what was under way here, and the sweep's directory there if that is wanted."""
+        if there:
+            self._connection.run(self._remote.remove())
         self._transfer.clear()
+
+    def forget(self) -> None:
+        """Take note that nothing is there any more."""
+        self._known.clear()
+        self._pushed.clear()
+        self._sent.clear()
 
     def _bring(self, seen: Look, heard: Mapping[int, Attempt], *, over: bool) -> bool:
         """Fetch what has changed, states last; return whether all of it has come."""

@@ -17,13 +17,14 @@ from launchkit.outside.containers import LABEL
 from launchkit.outside.scripts import UNPACKED
 from launchkit.sweep import TAG
 
-GONE_CODE = 97
+NOT_THERE_CODE = 97
 """The exit code of a script where the sweep's directory is not there, or not any more."""
 
 INCOMING = ".incoming"
 """Where files are below the sweep's directory there until they are whole."""
 
 KILL_ROUNDS = 50
+START_ROUNDS = 200
 
 ALIVE = """\
 alive() { # PID START BOOT: whether this very process runs
@@ -70,16 +71,16 @@ class Remote:
     def _begin(self) -> str:
         return (
             "export LC_ALL=C\n"
-            f"cd && cd -- {shlex.quote(self.base)} 2>/dev/null || exit {GONE_CODE}\n"
+            f"cd && cd -- {shlex.quote(self.base)} 2>/dev/null || exit {NOT_THERE_CODE}\n"
             f"own={shlex.quote(self.own)}\n"
         )
 
     def make(self) -> str:
-        """Make the directory, for its owner only."""
+        """Make the directory, empty but for what the other scripts need, for its owner only."""
         base = shlex.quote(self.base)
         return (
             "set -eu\ncd\n"
-            f"mkdir -p -- {base}\nchmod 700 -- {base}\ncd -- {base}\n"
+            f"rm -rf -- {base}\nmkdir -p -- {base}\nchmod 700 -- {base}\ncd -- {base}\n"
             f"mkdir -p -- {INCOMING} {shlex.quote(self.own)}\n"
             f"cd -- {shlex.quote(self.own)}\nmkdir -p remote carriers asks\n"
         )
@@ -124,13 +125,16 @@ class Remote:
         """Start the host of a pack, unless that has been done."""
         return (
             f'{self._begin()}cd -- "$own" || exit\n'
-            f"mkdir remote/{pack}.begun 2>/dev/null || exit 0\n"
+            f"if mkdir remote/{pack}.begun 2>/dev/null; then\n"
             f'{_tag(sweep_id, ".")}export {TAG}="$tag"\n'
             f"setsid sh -c {shlex.quote(HOST)} {UNPACKED} {pack} </dev/null >/dev/null 2>&1 &\n"
-            "for round in 1 2 3 4 5 6 7 8 9 10; do\n"
+            "fi\n"
+            f"round=0\nwhile [ $round -lt {START_ROUNDS} ]; do\n"
             f"  [ -e remote/{pack}.pid ] && exit 0\n"
-            "  sleep 0.1 2>/dev/null || sleep 1\n"
+            "  round=$((round + 1))\n"
+            "  sleep 0.05 2>/dev/null || sleep 1\n"
             "done\n"
+            'echo "the host of the jobs does not start" >&2\nexit 1\n'
         )
 
     def look(self, packs: Mapping[int, int]) -> str:
@@ -150,7 +154,7 @@ class Remote:
             "echo files\n"
             + _find(". -mindepth 1", f"-path ./{INCOMING} -o -path {_pattern(self.own)}")
             + _find('"$own/carriers" "$own/asks"', "", _SAID)
-            +             "printf 'end\\0'\n"
+            + "printf 'end\\0'\n"
             "} | gzip -1\n"
         )
         return "".join(lines)
@@ -174,7 +178,7 @@ class Remote:
             '  [ -z "$left" ] || docker rm --force $left >/dev/null || exit\n'
         )
         return (
-            f'{self._begin()}cd -- "$own" || exit {GONE_CODE}\n{ALIVE}{_tag(sweep_id, ".")}'
+            f'{self._begin()}cd -- "$own" || exit {NOT_THERE_CODE}\n{ALIVE}{_tag(sweep_id, ".")}'
             "for file in remote/*.pid; do\n"
             '  read -r pid start boot <"$file" 2>/dev/null || continue\n'
             '  alive "$pid" "$start" "$boot" && kill -9 "-$pid"\n'
@@ -233,7 +237,7 @@ def _tag(sweep_id: str, own: str) -> str:
     """Return lines that set `tag` to what `Sweep.tag` is there."""
     return (
         f"set -- $(stat -c '%d %i' {own})\n"
-        f"tag=$(printf '%s.%x.%x' {shlex.quote(sweep_id)} \"$1\" \"$2\")\n"
+        f'tag=$(printf \'%s.%x.%x\' {shlex.quote(sweep_id)} "$1" "$2")\n'
     )
 
 
@@ -260,7 +264,7 @@ def probe(directory: str, python: str, programs: Sequence[str]) -> str:
         'while [ ! -e "$where" ]; do where=${where%/*}; where=${where:-/}; done\n'
         'if [ -d "$where" ] && [ -w "$where" ] && [ -x "$where" ]; then echo write yes\n'
         'else echo "write $where"; fi\n'
-        "echo \"room $(df -Pk -- \"$where\" | tail -n 1 | awk '{print $4}')\"\n"
+        'echo "room $(df -Pk -- "$where" | tail -n 1 | awk \'{print $4}\')"\n'
         f"for each in {shlex.join(programs)}; do\n"
         '  command -v "$each" >/dev/null 2>&1 && echo "has $each"\n'
         "done\n"

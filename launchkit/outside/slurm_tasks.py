@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -83,6 +83,14 @@ def arrays(packs: Sequence[Pack], size: int, parallelism: int | None) -> list[Ar
     return [Array(part[0].num, part, share) for part in parts]
 
 
+def _without(arrays: Sequence[Array], nums: Collection[int]) -> list[Array]:
+    kept = [
+        replace(array, packs=tuple(pack for pack in array.packs if pack.num not in nums))
+        for array in arrays
+    ]
+    return [array for array in kept if array.packs]
+
+
 @dataclass
 class Task:
     """One task in Slurm.
@@ -142,6 +150,8 @@ class Tasks:
         Submits an array, and returns its id; raises what `slurm.submit` does.
     find
         Returns the id of an array that was taken though nobody heard of it, if one was.
+    parallelism
+        How many tasks run at a time; None for as many as Slurm lets.
     """
 
     def __init__(
@@ -150,12 +160,15 @@ class Tasks:
         into_arrays: Callable[[Sequence[Pack]], Sequence[Array]],
         submit: Callable[[Array], str],
         find: Callable[[Array], str | None],
+        parallelism: int | None = None,
     ) -> None:
         self._folder = sweep.own / FOLDER
         self._into_arrays = into_arrays
         self._submit = submit
         self._find = find
+        self._parallelism = parallelism
         self._new: list[Array] = []
+        self._later: list[Array] = []
         self._submit_at = 0.0
         self._in_doubt = False
         self._tasks: dict[int, Task] = {}
@@ -167,19 +180,22 @@ class Tasks:
         """Why packs have ended of which no exit code is known."""
 
     def add(self, packs: Sequence[Pack]) -> None:
-        """Queue packs; they are submitted at the next `wait`."""
-        self._new += self._into_arrays(packs)
+        """Queue packs; they are submitted at the next `wait` that has room for them."""
+        made = self._into_arrays(packs)
+        # An array's limit is its own: what comes later waits here until the others leave room.
+        if self._parallelism is None or not (self._new or self._tasks):
+            self._new += made
+        else:
+            self._later += made
         self._hurry()
 
     def remove(self, nums: Iterable[int]) -> list[int]:
         """Take packs back that have not started, and return which these are."""
         wanted = set(nums)
-        removed = [pack.num for array in self._new for pack in array.packs if pack.num in wanted]
-        kept = [
-            replace(array, packs=tuple(p for p in array.packs if p.num not in wanted))
-            for array in self._new
-        ]
-        self._new = [array for array in kept if array.packs]
+        waiting = [*self._new, *self._later]
+        removed = [pack.num for array in waiting for pack in array.packs if pack.num in wanted]
+        self._new = _without(self._new, wanted)
+        self._later = _without(self._later, wanted)
         left = [num for num in wanted if num in self._tasks and not self._tasks[num].running]
         if left:
             removed += self._take_back(left)
@@ -219,6 +235,10 @@ class Tasks:
     # Submitting
 
     def _submit_new(self) -> None:
+        room = (self._parallelism or 0) - len(self._tasks)
+        if self._later and not self._new and room > 0:
+            array = self._later.pop(0)
+            self._new.append(replace(array, parallelism=room))
         while self._new and time.monotonic() >= self._submit_at:
             array = self._new[0]
             try:

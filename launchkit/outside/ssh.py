@@ -196,10 +196,13 @@ class Connection:
     def start(self, script: str, stdin: int | IO[bytes], stdout: int) -> subprocess.Popen[bytes]:
         """Start ``ssh`` with a script; the caller writes that, and what it reads, to `stdin`."""
         self.open()
+        return self._popen(self.command(script), stdin, stdout)
+
+    def command(self, script: str) -> list[str]:
+        """Return the command that runs a script, which it reads before anything else."""
         # In words that sh, csh and fish read alike. `dd` takes not a byte more than these.
         count = len(os.fsencode(script))
-        command = f"sh -c 'eval \"$(dd bs=1 count={count} 2>/dev/null)\"'"
-        return self._popen([*self._client("no"), command], stdin, stdout)
+        return [*self._client("no"), f"sh -c 'eval \"$(dd bs=1 count={count} 2>/dev/null)\"'"]
 
     def start_local(self, command: Sequence[str], data: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a program on this machine that reaches the host by `wrapper`."""
@@ -275,6 +278,34 @@ def check_code(code: int, err: bytes) -> None:
         raise ConnectionLost(_last_line(err) or f"ssh has ended with {code}")
     if code:
         raise CommandFailed(code, _last_line(err))
+
+
+def explain(route: Route, error: ConnectionLost) -> str:
+    """Say why a host cannot be reached, and what to do."""
+    said = str(error)
+    begun = f"host is {route.host!r}, and ssh says: {said}"
+    ways = {
+        "resolve hostname": "check the name, or give it an alias (Host) in your ssh config",
+        "IDENTIFICATION HAS CHANGED": "the host has another key than it had; find out why, and if "
+        f"that is right, remove the old one: ssh-keygen -R {shlex.quote(_address(route))}",
+        "Host key verification failed": "its key is not known here, or not the known one; connect "
+        "once by hand, and compare the key's fingerprint before you say yes",
+        "Permission denied": "see to it that ssh gets in without a question: a key in your agent, "
+        "or IdentityFile and User in your ssh config",
+        "Too many authentication failures": "name the key: IdentityFile and IdentitiesOnly yes in "
+        "your ssh config",
+        "refused": "is sshd running there, and on that port?",
+        "timed out": "is it on, and can it be reached from here (a jump host, a VPN)?",
+        "no answer": "is it on, and can it be reached from here (a jump host, a VPN)?",
+        "onfiguration": "check the setting ssh_config",
+        "config file": "check the setting ssh_config",
+    }
+    way = next((way for sign, way in ways.items() if sign in said), "")
+    return f"{begun}; {way}" if way else begun
+
+
+def _address(route: Route) -> str:
+    return route.host.rpartition("@")[2]
 
 
 def lacking() -> list[str]:

@@ -196,7 +196,7 @@ class Transfer:
         missing = {name.removeprefix(b"./") for name in data.split(b"\0") if name}
         problem = ""
         try:
-            with process.stdout as stream, _reading(stream) as archive:
+            with process.stdout as coming, _reading(coming) as archive:
                 while (member := self._next(archive)) is not None:
                     name = _name(member)
                     if name in missing:

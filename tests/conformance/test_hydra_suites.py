@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,20 +22,39 @@ BATCHES = "hydra.sweeper.max_batch_size=2"
 HERE = (OutsideMode("here_no_doodad", ()), OutsideMode("local", ()))
 OUTSIDE = (DOCKER, SINGULARITY, SSH, SLURM)
 """All but `sss`, whose jobs are started by a person, later."""
+NO_CODE = "hydra.launcher.code_dirs=[]"
+SHARED = {
+    # A program of the suite writes beside itself, where containers see the code read-only.
+    "local_docker": [NO_CODE, "hydra.launcher.container_args=['--volume={0}:{0}']"],
+    "local_singularity": [NO_CODE, "hydra.launcher.container_args=['--bind={0}']"],
+}
 
 
-def launchers(*more: str) -> list[Any]:
-    """Return what the suites are told of each mode: its name, and overrides."""
+def params(*modes: OutsideMode, tells: Callable[[OutsideMode], Sequence[object]]) -> list[Any]:
+    """Return what a suite is told of each mode, with the mode's markers."""
     return [
         pytest.param(
-            mode.launcher,
-            # The directories of code are those of the program, which is pytest here.
-            [*more, *mode.flags(**({"code_dirs": []} if mode in OUTSIDE else {}))[1:]],
+            *tells(mode),
             id=mode.name,
             marks=[getattr(pytest.mark, name) for name in mode.components],
         )
-        for mode in (*HERE, *OUTSIDE)
+        for mode in modes
     ]
+
+
+def launchers(*more: str) -> list[Any]:
+    """Return the modes by the names of their launchers, and overrides."""
+    # The directories of code would be the whole repository of the tests.
+    return params(*HERE, tells=lambda mode: (mode.launcher, [*more])) + params(
+        *OUTSIDE, tells=lambda mode: (mode.launcher, [*more, *mode.flags()[1:], NO_CODE])
+    )
+
+
+def flags(mode: OutsideMode) -> tuple[dict[str, Any], list[str]]:
+    """Return a task's config, and the flags of its program."""
+    shared = [line.format("${hydra.runtime.cwd}") for line in SHARED.get(mode.name, [])]
+    # One test of the suite sweeps twice into one directory.
+    return {}, ["-m", *mode.flags(), *shared, EXISTING]
 
 
 def test_hydra_discovers_the_launcher() -> None:
@@ -53,18 +73,6 @@ class TestBatches(BatchedSweeperTestSuite):
     pass
 
 
-@pytest.mark.parametrize(
-    ("task_launcher_cfg", "extra_flags"),
-    # One test of the suite sweeps twice into one directory.
-    [
-        pytest.param(
-            {},
-            ["-m", *mode.flags(), EXISTING],
-            id=mode.name,
-            marks=[getattr(pytest.mark, name) for name in mode.components],
-        )
-        for mode in (*HERE, *OUTSIDE)
-    ],
-)
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), params(*HERE, *OUTSIDE, tells=flags))
 class TestIntegration(IntegrationTestSuite):
     pass

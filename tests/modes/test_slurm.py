@@ -17,3 +17,16 @@ class TestSlurm(ModeContract):
     name = "slurm_singularity"
     settings: ClassVar = {"array_parallelism": 2, "code_dirs": CODE}
     pickles = True
+
+
+@pytest.mark.slurm
+@pytest.mark.doodad
+class TestSlurmPacks(ModeContract):
+    name = "slurm_singularity"
+    settings: ClassVar = {
+        "jobs_per_task": 40,
+        "n_jobs": 2,
+        "cpus_per_task": 2,
+        "code_dirs": CODE,
+    }
+    pickles = True

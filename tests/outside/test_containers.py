@@ -23,10 +23,16 @@ from launchkit.outside.singularity_script import (
 )
 
 SHELLS = [
-    [shell, *more]
-    for shell, *more in (["dash"], ["bash", "--posix"], ["busybox", "sh"], ["zsh", "--emulate", "sh"])
-    if shutil.which(shell)
+    [found, *more]
+    for shell, *more in (
+        ["dash"],
+        ["bash", "--posix"],
+        ["busybox", "sh"],
+        ["zsh", "--emulate", "sh"],
+    )
+    if (found := shutil.which(shell))
 ]
+EACH_SHELL = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: Path(shell[0]).name)
 PLAIN = Container(
     image="python:3.11-slim",
     mounts=(
@@ -133,7 +139,7 @@ def test_the_script_of_docker(name, container):
         ("singularity_gpus.sh", Container(**{**vars(GPUS), "image": "docker://python:3.11"})),
         (
             "singularity_clean.sh",
-            Container("/i.sif", (), "/tmp", ("API_KEY",), args=("--cleanenv", "--userns")),  # noqa: S108
+            Container("/i.sif", (), "/tmp", ("API_KEY",), args=("--cleanenv", "--userns")),
         ),
     ],
     ids=["plain", "fetched and gpus", "clean"],
@@ -145,7 +151,7 @@ def test_the_script_of_singularity(name, container):
 # What they do
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@EACH_SHELL
 @pytest.mark.parametrize("name", HOSTILE)
 def test_docker_is_asked_for_the_very_paths(tmp_path, programs, shell, name):
     code = tmp_path / name / "project"
@@ -184,7 +190,7 @@ def test_docker_is_asked_for_the_very_paths(tmp_path, programs, shell, name):
     assert (tmp_path / name / "out").is_dir()
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@EACH_SHELL
 @pytest.mark.parametrize("name", HOSTILE)
 def test_singularity_is_asked_for_the_very_paths(tmp_path, programs, shell, name):
     code = tmp_path / name / "project"
@@ -252,7 +258,7 @@ def test_docker_is_asked_for_the_gpus_of_the_place(tmp_path, programs, monkeypat
 
 
 def test_singularity_takes_the_gpus_unless_there_are_none(tmp_path, programs):
-    container = Container("/i.sif", (), "/tmp", gpus=True)  # noqa: S108 - of the container
+    container = Container("/i.sif", (), "/tmp", gpus=True)
     path = unpack(tmp_path / "sweep", singularity_script(container))
     for gpus, wanted in (("0", True), ("", False)):
         words, environment, _ = asked(programs[1], ["sh"], path, CUDA_VISIBLE_DEVICES=gpus)
@@ -262,7 +268,7 @@ def test_singularity_takes_the_gpus_unless_there_are_none(tmp_path, programs):
 
 def test_the_hosts_python_leaves_nothing_in_the_environment(tmp_path, programs):
     hosts = {"PYTHONPATH": "/host", "PYTHONHOME": "/host"}
-    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))  # noqa: S108
+    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))
     words, environment, _ = asked(
         programs[1], ["sh"], path, **hosts, MY_KEY="$(id)", OMP_NUM_THREADS="3"
     )
@@ -275,7 +281,7 @@ def test_the_hosts_python_leaves_nothing_in_the_environment(tmp_path, programs):
 
 
 def test_in_a_clean_environment_is_what_was_asked_for_unread(tmp_path, programs):
-    container = Container("/i.sif", (), "/tmp", ("MY_KEY",), args=("--cleanenv",))  # noqa: S108
+    container = Container("/i.sif", (), "/tmp", ("MY_KEY",), args=("--cleanenv",))
     path = unpack(tmp_path / "sweep", singularity_script(container))
     words, environment, _ = asked(programs[1], ["sh"], path, MY_KEY="$(id) a,b", OTHER="x")
     for prefix in ("APPTAINERENV", "SINGULARITYENV"):
@@ -289,7 +295,7 @@ def test_in_a_clean_environment_is_what_was_asked_for_unread(tmp_path, programs)
 def test_singularity_is_taken_where_there_is_no_apptainer(tmp_path, programs):
     folder, told = programs
     (folder / "apptainer").rename(folder / "singularity")
-    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))  # noqa: S108
+    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))
     assert asked(told, ["sh"], path)[0][-4] == "/i.sif"
     (folder / "singularity").unlink()
     tools = tmp_path / "tools"
@@ -306,7 +312,7 @@ def test_singularity_is_taken_where_there_is_no_apptainer(tmp_path, programs):
 
 
 def test_an_image_that_was_fetched_is_taken_before_it_is_fetched_again(tmp_path, programs):
-    script = singularity_script(Container("docker://python:3.11", (), "/tmp"))  # noqa: S108
+    script = singularity_script(Container("docker://python:3.11", (), "/tmp"))
     path = unpack(tmp_path / "sweep", script)
     assert asked(programs[1], ["sh"], path)[0][-4] == "docker://python:3.11"
     image = tmp_path / "sweep" / ".launchkit" / "image.sif"
@@ -317,13 +323,15 @@ def test_an_image_that_was_fetched_is_taken_before_it_is_fetched_again(tmp_path,
 def test_what_singularity_unpacks_is_put_where_it_is_removed(tmp_path, programs, monkeypatch):
     for name in ("APPTAINER_TMPDIR", "SINGULARITY_TMPDIR"):
         monkeypatch.delenv(name, raising=False)
-    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))  # noqa: S108
+    path = unpack(tmp_path / "sweep", singularity_script(Container("/i.sif", (), "/tmp")))
     environment = asked(programs[1], ["sh"], path)[1]
     assert environment["APPTAINER_TMPDIR"] == environment["SINGULARITY_TMPDIR"]
     assert environment["APPTAINER_TMPDIR"] == str(path.parent / "tmp")
     assert (path.parent / "tmp").is_dir()
     chosen = str(tmp_path / "chosen")
-    assert asked(programs[1], ["sh"], path, APPTAINER_TMPDIR=chosen)[1]["APPTAINER_TMPDIR"] == chosen
+    assert (
+        asked(programs[1], ["sh"], path, APPTAINER_TMPDIR=chosen)[1]["APPTAINER_TMPDIR"] == chosen
+    )
 
 
 def test_a_sweep_behind_a_link_is_there_at_both_paths(tmp_path, programs):
@@ -331,7 +339,7 @@ def test_a_sweep_behind_a_link_is_there_at_both_paths(tmp_path, programs):
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     path = unpack(
         tmp_path / "link" / "sweep",
-        singularity_script(Container("/i.sif", (), "/tmp")),  # noqa: S108
+        singularity_script(Container("/i.sif", (), "/tmp")),
     )
     words, _, _ = asked(programs[1], ["sh"], path)
     real, link = tmp_path / "disk" / "sweep", tmp_path / "link" / "sweep"
@@ -342,7 +350,7 @@ def test_a_sweep_behind_a_link_is_there_at_both_paths(tmp_path, programs):
     ("args", "root"), [((), True), (("--fakeroot",), False), (("-u",), False)], ids=str
 )
 def test_root_takes_no_privileges_along(tmp_path, programs, args, root):
-    container = Container("/i.sif", (), "/tmp", args=args)  # noqa: S108
+    container = Container("/i.sif", (), "/tmp", args=args)
     path = unpack(tmp_path / "sweep", singularity_script(container))
     words, _, _ = asked(programs[1], ["sh"], path)
     assert ("--no-privs" in words) is (root and os.getuid() == 0)
@@ -362,14 +370,14 @@ def test_a_trial_runs_a_script_and_sees_no_sweep(tmp_path, programs, make):
     assert not any("launchkit" in word for word in words)
 
 
-def test_busybox_is_among_the_shells_or_dash():
-    assert {"dash", "busybox"} & {shell for shell, *_ in SHELLS}
+def test_there_is_a_shell_that_knows_no_more_than_it_must():
+    assert {"dash", "busybox"} & {Path(shell).name for shell, *_ in SHELLS}
 
 
 GOLDEN = sorted(Path(__file__).with_name("golden").glob("*.sh"))
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@EACH_SHELL
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
 def test_every_golden_script_is_a_script(shell, path):
     done = subprocess.run([*shell, "-n", path], capture_output=True, text=True, check=False)

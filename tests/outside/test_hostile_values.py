@@ -25,7 +25,23 @@ PIECES = (
     *(f"$(touch {CANARY})", f"`touch {CANARY}`", f"; touch {CANARY};", f"| touch {CANARY}"),
     *(f"&& touch {CANARY}", f"\n touch {CANARY}\n", f"> {CANARY}", f"' ; touch {CANARY} ; '"),
     *(f'" ; touch {CANARY} ; "', f"'\"'$(touch {CANARY})'\"'", f"\\$(touch {CANARY})"),
-    *("${HOME}", "$HOME", "$1", "$@", "~", "*", "?", "!!", "%j", "%%", "#", "\\", "\\\\n", "=", ","),
+    *(
+        "${HOME}",
+        "$HOME",
+        "$1",
+        "$@",
+        "~",
+        "*",
+        "?",
+        "!!",
+        "%j",
+        "%%",
+        "#",
+        "\\",
+        "\\\\n",
+        "=",
+        ",",
+    ),
     *("'", '"', "[1]", "{a: b}", "--help", "-rf", "--", "ü漢😀", "e\u0301", "\u2028", "\u202e"),
     *(" ", "  ", "\t", "\r\n", "\n", "\x1b[31m", "\x7f", "null", "true", "1e3", "EOF", "x" * 3000),
 )
@@ -33,7 +49,7 @@ TEXTS = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10),
 )
-OF_FILES = "it's a \"dir\" ü漢 $(touch canary) `id` ;|&<> %j %% #*?!~{}[]^ $HOME - a=b"
+OF_FILES = 'it\'s a "dir" ü漢 $(touch canary) `id` ;|&<> %j %% #*?!~{}[]^ $HOME - a=b'
 ALWAYS = ("", "-rf", "--help", "a b", "it's", '"', "\n", "\t", f"$(touch {CANARY})", "${HOME}")
 FEW = settings(
     max_examples=2,
