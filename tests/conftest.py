@@ -25,7 +25,7 @@ for number, handler in (
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that is marked with a component which is not there, and say how to get it."""
-    import outside_modes  # noqa: PLC0415 - tests that need no component are many
+    import outside_modes
 
     for component in outside_modes.COMPONENTS:
         if item.get_closest_marker(component) is not None:

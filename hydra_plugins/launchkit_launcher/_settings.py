@@ -137,6 +137,35 @@ class LocalSingularityConf(OutsideConf, SlotsConf):
 
 
 @dataclass
+class SshConf(OutsideConf, SlotsConf):
+    """Jobs on another machine, with its slots and GPUs; what they write comes home."""
+
+    _target_: str = LAUNCHER
+    mode: str = "ssh"
+
+    host: str = ""
+    """The host, or its alias in your ssh config, with ``user@`` in front of it or not."""
+
+    ssh_config: Optional[str] = None  # noqa: UP045
+    """The file of settings for ssh; null for your own."""
+
+    ssh_args: List[str] = field(default_factory=list)  # noqa: UP006
+    """More arguments of ``ssh``."""
+
+    remote_dir: str = ".cache/launchkit"
+    """Where sweeps are on the host while they run; a relative path is below the home directory."""
+
+    container: str = "docker"
+    """What runs ``image`` there, where one is set: ``docker`` or ``singularity``."""
+
+    fetch_interval_s: float = 5.0
+    """The longest time between two looks at what there is to bring home, in seconds."""
+
+    keep_remote: bool = False
+    """Whether what is on the host stays there when the sweep has ended."""
+
+
+@dataclass
 class SlurmConf(OutsideConf):
     """What is asked of Slurm for each task of the array, and how jobs share a task."""
 
@@ -238,6 +267,7 @@ NODES = {
     ("hydra/launcher", "launchkit_local"): LocalConf,
     ("hydra/launcher", "launchkit_local_docker"): LocalDockerConf,
     ("hydra/launcher", "launchkit_local_singularity"): LocalSingularityConf,
+    ("hydra/launcher", "launchkit_ssh"): SshConf,
     ("hydra/launcher", "launchkit_slurm_singularity"): SlurmSingularityConf,
     ("hydra/launcher", "launchkit_sss"): SssConf,
     ("hydra/callbacks", "launchkit"): {"launchkit": CallbackConf},

@@ -112,7 +112,7 @@ class CarriedMode(Mode, Generic[S]):
         if is_saved(task):
             lines.append(f"code: as packed when the sweep was begun, {baggage.FILE}")
         else:
-            found = self._found(sweep)
+            found = self._found(sweep, jobs)
             lines += found.describe()
             for name, text in self.scripts(found, sweep, roots_of(sweep, jobs)).items():
                 details += [f"{name}:", *(f"  | {line}" for line in text.splitlines())]
@@ -123,7 +123,7 @@ class CarriedMode(Mode, Generic[S]):
         if self._checked:
             return
         engine.check()
-        self.check_there(plan, None if is_saved(plan.task) else self._found(plan.sweep))
+        self.check_there(plan, None if is_saved(plan.task) else self._found(plan.sweep, plan.jobs))
         self._checked = True
 
     def prepare(self, plan: Plan) -> None:
@@ -131,7 +131,7 @@ class CarriedMode(Mode, Generic[S]):
         if self._packed:
             return
         baggage.put_away(plan.sweep)
-        found = self._found(plan.sweep)
+        found = self._found(plan.sweep, plan.jobs)
         roots = roots_of(plan.sweep, plan.jobs)
         found.pack(plan, self.scripts(found, plan.sweep, roots), self.settings.image)
         self._packed = True
@@ -190,9 +190,12 @@ class CarriedMode(Mode, Generic[S]):
         """Return the jobs that say they run."""
         return tuple(self._running)
 
-    def _found(self, sweep: Sweep) -> Baggage:
+    def _found(self, sweep: Sweep, jobs: Sequence[Job]) -> Baggage:
         if self._baggage is None:
-            self._baggage = Baggage.of(self.settings, [sweep.directory])
+            beside = [
+                root for root in roots_of(sweep, jobs) if not Path.cwd().is_relative_to(root)
+            ]
+            self._baggage = Baggage.of(self.settings, [sweep.directory, *beside])
         return self._baggage
 
     def _cancel(self, pack: int, asked: Sequence[int], grace: float, stop: Stop) -> None:

@@ -69,7 +69,7 @@ class SingularityMode(CarriedMode[SingularitySettings]):
         """See to it that the image is here, and has a Python that will do."""
         settings = self.settings
         singularity.check()
-        singularity.located(settings.image_name)
+        image = singularity.located(settings.image_name)
         if settings.gives_gpus and not find_gpus({}):
             raise SingularityError(
                 f"gpus is {settings.gpus!r} and gpus_per_job {settings.gpus_per_job!r}, and this "
@@ -80,7 +80,9 @@ class SingularityMode(CarriedMode[SingularitySettings]):
             settings,
             plan,
             baggage,
-            lambda container, script: singularity.trial(container, script, variables),
+            lambda container, script: singularity.trial(
+                replace(container, image=image), script, variables
+            ),
         )
 
     def deliver(self, sweep: Sweep) -> None:

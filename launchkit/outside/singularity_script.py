@@ -16,6 +16,8 @@ from launchkit.outside.scripts import BEGIN
 
 PROGRAMS = ("apptainer", "singularity")
 """What may be on PATH: the first is what the second is called today."""
+MADE_HERE = ("docker-daemon:", "docker-archive:", "oci:", "oci-archive:")
+"""What the name of an image begins with that is made of one of another kind."""
 IMAGE = "image.sif"
 """The file, below ``.launchkit``, with an image that was fetched from a registry."""
 NO_PROGRAM_CODE = 85
@@ -44,7 +46,7 @@ bind() {
 
 def is_remote(image: str) -> bool:
     """Tell whether an image is to be fetched from somewhere, as ``docker://…`` is."""
-    return "://" in image
+    return "://" in image or image.startswith(MADE_HERE)
 
 
 def singularity_script(container: Container) -> str:
@@ -66,6 +68,8 @@ def singularity_script(container: Container) -> str:
         *mount_points(container.mounts, ("sweep", "real")),
         *_command(container, _sweep_mounts()),
         *_image(container.image),
+        # Else it would mount the directory that it was started in, over the code.
+        "cd /",
         f'{EXEC} /bin/sh "$here/run.sh" "$pack"',
     ]
     return "\n".join(lines) + "\n"
@@ -83,9 +87,7 @@ def singularity_trial(container: Container, script: str) -> str:
     return "\n".join(lines)
 
 
-# Else it would mount the directory that it was started in, over the code.
-EXEC = """cd /
-exec "$program" --quiet --nocolor exec "$@" "$image\""""
+EXEC = 'exec "$program" --quiet --nocolor exec "$@" "$image"'
 
 
 def _command(container: Container, more: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from launchkit.modes.registry import MODES
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("launchkit", "hydra_plugins")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -89,11 +91,23 @@ def test_the_logger_stands_on_two_rooms() -> None:
 
 
 def test_modes_do_not_import_each_other() -> None:
-    folder = ROOT / "launchkit" / "modes"
-    shared = {folder / "base.py", folder / "registry.py", folder / "__init__.py"}
-    for path in folder.glob("*.py"):
-        others = {target for target in imported(path) if target.parent == folder} - shared
-        assert others - {path} == set(), path
+    modes = {ROOT / f"{place.partition(':')[0].replace('.', '/')}.py" for place in MODES.values()}
+    for path in modes:
+        assert modes.intersection(imported(path)) <= {path}
+
+
+def test_only_the_modes_import_doodads_room_and_only_that_imports_doodad() -> None:
+    room = "launchkit/doodad/"
+    users = {room_of(path) for path in MODULES if room in {room_of(to) for to in imported(path)}}
+    assert users <= {room, "launchkit/outside/", "launchkit/modes/", "launchkit/commands/"} | {
+        "launchkit/doctor.py"
+    }
+    importers = {
+        path
+        for path in MODULES
+        if re.search(r"^\s*(import|from) doodad\b", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert {room_of(path) for path in importers} <= {room}
 
 
 def test_only_results_imports_pandas() -> None:

@@ -20,6 +20,7 @@ from mode_tasks import Same
 from testbed import TEST_USER
 
 from launchkit.display.progress import Progress
+from launchkit.doodad import engine
 from launchkit.job import Job, JobState
 from launchkit.modes import registry
 from launchkit.policy import Policy
@@ -74,7 +75,9 @@ class ContainerCase:
                 *("--bounding-set", "-all,+dac_read_search", "--"),
                 *(sys.executable, str(LAUNCHER), json.dumps(wanted)),
             ],
-            env={**environment(), "HOME": account.pw_dir, "USER": account.pw_name},
+            env=environment(
+                HOME=account.pw_dir, USER=account.pw_name, LAUNCHKIT_DOODAD=str(engine.find())
+            ),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -178,8 +178,7 @@ class TestDocker(ContainerCase, ModeContract):
         kill(program)
         wait_until(lambda: not containers(sweep), "the container to be gone")
         wait_until(lambda: not (sweep.own / "unpacked").exists(), "the code to be gone")
-        wait_until(lambda: states(sweep)[0] == "lost", "the job to be known as lost")
-        assert standing(sweep)[0].state is JobState.LOST
+        wait_until(lambda: standing(sweep)[0].state is JobState.LOST, "the job to be lost")
         outcomes = self.drive(work_of(Sweep.open(sweep.directory)))
         assert [outcome.value for outcome in outcomes] == [0, 10, 20][: len(outcomes)]
         assert states(sweep) == ["completed"] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,10 @@ from mode_case import kill, states, wait_for_end_of
 from mode_tasks import Same
 
 from launchkit import process_table
+from launchkit.doodad import engine
 from launchkit.job import JobState
+from launchkit.outside import singularity
+from launchkit.standing import standing
 from launchkit.sweep import TAG, Sweep
 
 pytestmark = [pytest.mark.apptainer, pytest.mark.doodad]
@@ -80,16 +84,33 @@ class TestSingularity(ContainerCase, ModeContract):
         assert outcome.attempt.state is JobState.COMPLETED, outcome.attempt
 
     @pytest.mark.docker
-    def test_an_image_is_fetched_once_a_sweep(self, tmp_path, monkeypatch):
+    def test_an_image_is_made_of_one_of_docker(self, tmp_path, monkeypatch):
         monkeypatch.setenv("APPTAINER_CACHEDIR", str(tmp_path / "cache"))
-        image = f"docker-daemon:{testbed.PYTHON_IMAGE}".replace(":", "://", 1)
-        outcomes = self.run_with(tmp_path / "sweep", Surroundings(), 2, image=image)
+        target = tmp_path / "image.sif"
+        name = f"docker-daemon:{testbed.NO_PYTHON_IMAGE}"
+        assert singularity.located(name) == name
+        singularity.fetch(name, target)
+        words = [*testbed.apptainer_command(), target, "/bin/sh", "-c", "exit 3"]
+        assert subprocess.run(words, check=False).returncode == 3
+        (tmp_path / "cache").rename(tmp_path / "gone")
+        before = target.stat()
+        singularity.fetch(name, target)  # is there already
+        assert target.stat() == before
+        with pytest.raises(singularity.SingularityError, match="'docker-daemon:no/such', and it "):
+            singularity.fetch("docker-daemon:no/such", tmp_path / "other.sif")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["gone", "image.sif"]
+
+    def test_an_image_is_fetched_once_a_sweep(self, tmp_path, monkeypatch):
+        """From no registry, which cannot be had here: `pull` is a stand-in."""
+        pulls = registry_of_one_image(tmp_path / "bin")
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        outcomes = self.run_with(tmp_path / "sweep", Surroundings(), 2, image="docker://here:1")
         assert [outcome.attempt.state for outcome in outcomes] == [JobState.COMPLETED] * 2
         sweep = Sweep.open(tmp_path / "sweep")
         for outcome in outcomes:
-            used = outcome.value["env"]["SINGULARITY_CONTAINER"]
-            assert used == str(sweep.own / "image.sif")
+            assert outcome.value["env"]["SINGULARITY_CONTAINER"] == str(sweep.own / "image.sif")
         assert not (sweep.own / "image.sif").exists()
+        assert pulls.read_text() == "docker://here:1\n"
 
     # What jobs find
 
@@ -101,6 +122,7 @@ class TestSingularity(ContainerCase, ModeContract):
         site.mkdir(parents=True)
         (site / "sitecustomize.py").write_text("import os; os.environ['FROM_HOST'] = '1'\n")
         (home / "file").write_text("in the home directory")
+        monkeypatch.setenv("LAUNCHKIT_DOODAD", str(engine.find()))
         monkeypatch.setenv("HOME", str(home))
         monkeypatch.setenv("PYTHONUSERBASE", str(home / ".local"))
         task = Surroundings([home / "file"])
@@ -135,8 +157,9 @@ class TestSingularity(ContainerCase, ModeContract):
         assert outcome.attempt.state is JobState.COMPLETED, outcome.attempt
         assert (tmp_path / "disk" / "sweep" / "0" / ".launchkit" / "result.json").exists()
 
-    def test_files_are_the_users_who_launched(self):
-        self.check_somebodys_files([])
+    @pytest.mark.parametrize("arguments", [[], ["--unsquash"]], ids=["mounted", "unpacked"])
+    def test_files_are_the_users_who_launched(self, arguments):
+        self.check_somebodys_files([], container_args=arguments)
 
     # Ends
 
@@ -166,20 +189,8 @@ class TestSingularity(ContainerCase, ModeContract):
             "the processes of the sweep to be gone",
         )
         wait_until(lambda: not (sweep.own / "unpacked").exists(), "the code to be gone")
-        wait_until(lambda: states(sweep)[0] == "lost", "the job to be known as lost")
+        wait_until(lambda: standing(sweep)[0].state is JobState.LOST, "the job to be lost")
         assert mounts_below(sweep.directory) == []
-
-    def test_an_image_that_has_to_be_unpacked_leaves_nothing(self, tmp_path, monkeypatch):
-        for program in ("squashfuse", "squashfuse_ll"):
-            if shutil.which(program) is None:
-                pytest.skip("images are unpacked in every test here")
-        monkeypatch.delenv("APPTAINER_TMPDIR", raising=False)
-        settings = {**self.settings, "container_args": ["--unsquash"]}
-        program = self.launch(tmp_path / "sweep", ["block"], settings=settings)
-        sweep, _ = self.wait_for_blocks(tmp_path / "sweep", [0])
-        assert list((sweep.own / "unpacked" / "tmp").iterdir())
-        kill(program)
-        wait_until(lambda: not (sweep.own / "unpacked").exists(), "what was unpacked to be gone")
 
 
 def mounts_below(directory) -> list[str]:
@@ -187,3 +198,30 @@ def mounts_below(directory) -> list[str]:
     lines = Path("/proc/self/mounts").read_text().splitlines()
     points = [line.split()[1] for line in lines]
     return [point for point in points if point.startswith(str(directory))]
+
+
+def registry_of_one_image(folder) -> Path:
+    """Put an `apptainer` into a folder that can pull one image, and return the file it logs to."""
+    folder.mkdir()
+    program, pulls = folder / "apptainer", folder / "pulls"
+    program.write_text(
+        f"""#!/bin/sh
+for word in "$@"; do
+  if [ "$word" = pull ]; then
+    while [ $# -gt 2 ]; do shift; done
+    cp {testbed.PYTHON_SIF} "$1" && echo "$2" >>{pulls}
+    exit
+  fi
+done
+count=$#
+while [ $count -gt 0 ]; do
+  word=$1; shift
+  [ "$word" != docker://here:1 ] || word={testbed.PYTHON_SIF}
+  set -- "$@" "$word"
+  count=$((count - 1))
+done
+exec {shutil.which("apptainer")} "$@"
+"""
+    )
+    program.chmod(0o755)
+    return pulls

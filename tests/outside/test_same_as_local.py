@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,12 @@ def tables(done: Done) -> tuple[Any, Any]:
     )
 
 
+def last_words(done: Done, num: int, stream: str) -> str:
+    """Return the last line of a job's log, without its time."""
+    lines = done.log(num, stream).splitlines()
+    return re.sub(r"^\[[^]]*\]", "", lines[-1]) if lines else ""
+
+
 @pytest.mark.parametrize("mode", params())
 def test_the_example(example: tuple[App, Done], mode: OutsideMode) -> None:
     app, local = example
@@ -132,11 +139,8 @@ def test_jobs_that_end_in_all_ways(endings: tuple[App, Done], mode: OutsideMode)
     assert each(done, rows) == each(local, rows)
     assert tables(done) == tables(local)
     for num in range(len(ENDINGS)):
-        assert (
-            done.log(num, "stdout").splitlines()[-1:]
-            == (local.log(num, "stdout").splitlines()[-1:])
-        )
-        assert done.log(num).splitlines()[-1:] == local.log(num).splitlines()[-1:]
+        for stream in ("stdout", "stderr"):
+            assert last_words(done, num, stream) == last_words(local, num, stream)
     results = [
         path.read_text() if (path := job / ".launchkit" / "result.json").exists() else None
         for job in done.jobs

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -22,6 +25,8 @@ from launchkit.outside.listing import Look
 from launchkit.outside.remote import Remote
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, Route, explain
 from launchkit.outside.ssh_settings import SshSettings
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.ssh
 
@@ -52,6 +57,14 @@ def masters(made: Connection) -> list[int]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one whose end nobody has noted yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class TestAConnection:
     def test_scripts_run_there_and_say_what_they_print(self, connection):
         assert connection.run("id -un") == f"{testbed.TEST_USER}\n".encode()
@@ -67,8 +80,6 @@ class TestAConnection:
     )
     @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
     def test_no_text_in_a_script_reaches_a_shell_unquoted(self, shared, text):
-        import shlex
-
         said = shared.run(f"printf %s {shlex.quote(text)}")
         assert said == text.encode()
 
@@ -115,15 +126,21 @@ class TestAConnection:
             f"made = Connection(Route({ROUTE.host!r}, {CONFIG!r}))\n"
             "made.open()\nprint(made._master.pid, made.folder, flush=True)\ntime.sleep(1000)\n"
         )
-        from engine_helpers import start_python, wait_until
-
-        launcher = start_python(program, stdout=subprocess.PIPE)
+        launcher = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert launcher.stdout is not None
         master, folder = launcher.stdout.readline().split()
         launcher.kill()
-        launcher.wait()
-        wait_until(lambda: not Path(f"/proc/{master}").exists(), "the connection to end")
-        Path(folder, "errors").unlink(missing_ok=True)
-        Path(folder).rmdir()
+        launcher.communicate()
+        deadline = time.monotonic() + 10.0
+        while runs(int(master)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not runs(int(master))
+        shutil.rmtree(folder)  # which the warden removes for a sweep
 
 
 class TestALostConnection:
