@@ -35,15 +35,6 @@ if __name__ == "__main__":
 """
 
 
-def local_docker(image: str) -> tuple[str, ...]:
-    """Return what sweeps in containers of an image, two at a time."""
-    return (
-        "hydra/launcher=launchkit_local_docker",
-        f"hydra.launcher.image={image}",
-        "hydra.launcher.n_jobs=2",
-    )
-
-
 def arguments(description: str | None, *, rounds: int, jobs: int) -> argparse.Namespace:
     """Read ``--rounds`` and ``--jobs``; `judged` tells whether the requirement applies.
 

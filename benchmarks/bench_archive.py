@@ -10,22 +10,20 @@ the smaller: what a job adds below the sweep's ``.launchkit`` and in its own.
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from _containers import IMAGE, LOCAL_DOCKER, need_docker
 from _measure import Comparison, Limit, Line, compare, report
-from _sweeps import App, app, arguments, local_docker
+from _sweeps import App, app, arguments
 
 from launchkit.job import OWN_DIR, Job
 from launchkit.modes.baggage import FILE
 from launchkit.modes.docker import DockerMode
-from launchkit.outside import docker
 from launchkit.sweep import Sweep
 
-IMAGE = f"python:{'.'.join(platform.python_version_tuple()[:2])}-slim"
 GROWTH = 1.25
 BYTES_A_JOB = 10_000
 SIZES = (4, 20)
@@ -36,10 +34,7 @@ MODULES = {f"module{num}.py": f"VALUES = {list(range(num, 1500))}\n" for num in 
 def main() -> int:
     """Measure and return the exit code."""
     given = arguments(__doc__, rounds=9, jobs=1000)
-    lacking = DockerMode.lacking()
-    if lacking:
-        raise SystemExit(f"Docker cannot be measured here: {'; '.join(lacking)}")
-    docker.find_image(IMAGE)
+    need_docker()
     lines: list[Line] = []
     with app(modules=MODULES) as made:
         archives = Archives(made.directory)
@@ -103,7 +98,7 @@ class Archives:
 
 def own_bytes(made: App, jobs: int) -> int:
     """Run a sweep of so many jobs, and return the size of launchkit's files about it."""
-    sweep = made.sweep(local_docker(IMAGE), jobs)
+    sweep = made.sweep(LOCAL_DOCKER, jobs)
     return sum(
         path.stat().st_size
         for own in (sweep.directory / OWN_DIR, *sweep.directory.glob(f"*/{OWN_DIR}"))

@@ -17,23 +17,21 @@ from __future__ import annotations
 import compileall
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from _containers import IMAGE, LOCAL_DOCKER, need_docker
 from _doodad_jobs import Jobs
 from _measure import Comparison, compare, report
 from _processes import RunFailed, run
-from _sweeps import App, app, arguments, local_docker
+from _sweeps import App, app, arguments
 
 from launchkit.doodad import engine
-from launchkit.modes.docker import DockerMode
 from launchkit.outside import docker, needs
 
-IMAGE = f"python:{'.'.join(platform.python_version_tuple()[:2])}-slim"
 LABEL = f"launchkit-bench={os.getpid()}"
 VARIANTS = {
     "against one of theirs after the other": (3.0, Jobs(threads=1)),
@@ -46,10 +44,7 @@ VARIANTS = {
 def main() -> int:
     """Measure and return the exit code."""
     given = arguments(__doc__, rounds=3, jobs=50)
-    lacking = DockerMode.lacking()
-    if lacking:
-        raise SystemExit(f"Docker cannot be measured here: {'; '.join(lacking)}")
-    docker.find_image(IMAGE)
+    need_docker()
     with app() as made:
         theirs = Doodad(made, given.jobs)
         lines = [
@@ -76,7 +71,7 @@ def ours(made: App, jobs: int) -> Callable[[], float]:
     """Return what sweeps once, and tells the seconds it took."""
 
     def measure() -> float:
-        sweep = made.sweep(local_docker(IMAGE), jobs)
+        sweep = made.sweep(LOCAL_DOCKER, jobs)
         sweep.discard()
         return sweep.run.wall
 

@@ -34,6 +34,9 @@ AGAINST = {
     "bench_load_sweep": "a loop of pandas.read_csv and json.load",
     "bench_scaling": "a tenth of the jobs",
     "bench_commands": "a tenth of the jobs",
+    "bench_slurm": "hydra-submitit-launcher, a Slurm job each",
+    "bench_docker": "doodad, `run_command` for each job",
+    "bench_archive": "a sweep of one job",
 }
 
 

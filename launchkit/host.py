@@ -31,6 +31,8 @@ from launchkit.task import Task
 LOOK_S = 0.25
 FORGOTTEN_S = 600.0
 """How long a host that waits for more jobs does so without a sign of life of its launcher."""
+HOLD_S = 30.0
+"""How long a host waits with further jobs for its launcher to hear of one that went wrong."""
 DIED = JobError("HostDied", "what ran it was ended with all its jobs, and began anew")
 
 
@@ -54,6 +56,8 @@ class Host:
         self._left: set[int] = set()
         self._ended: dict[int, Attempt] = {}
         self._untold: dict[int, Attempt] = {}
+        self._unseen: set[int] = set()
+        self._held_until = 0.0
         self._begun = time.time()
         self._stays = pack.stays
         self._interrupted = False
@@ -84,6 +88,8 @@ class Host:
             self._mode.cancel(wish.cancel, wish.grace, Stop(wish.state, wish.error))
             self._run(wish.run)
             self._stays = self._stays and not wish.end
+            self._unseen.difference_update(wish.seen)
+        self._mode.hold(bool(self._unseen) and time.monotonic() < self._held_until)
         if not self._left:
             self._stays = self._stays and not self._is_forgotten()
             with felt():
@@ -97,6 +103,12 @@ class Host:
     def _tell(self, ended: Mapping[int, Attempt]) -> None:
         """Tell a launcher elsewhere that jobs have ended, with their processes."""
         self._untold.update(ended)
+        bad = [num for num, attempt in ended.items() if attempt.state.bad]
+        if bad:
+            # After a job that went wrong, nothing more may be wanted.
+            self._unseen.update(bad)
+            self._held_until = time.monotonic() + HOLD_S
+            self._mode.hold(True)
         # A full disk costs time only.
         with contextlib.suppress(OSError):
             if self._untold:

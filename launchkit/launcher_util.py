@@ -246,6 +246,7 @@ def run_experiment(
 
 def _mode_settings(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters say to a mode; raise ValueError for what says nothing to it."""
+    registry.find(mode)
     settings = dict(given["mode_kwargs"] or {})
     for name, (default, setting, modes) in OF_MODES.items():
         if given[name] == default:

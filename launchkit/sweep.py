@@ -165,7 +165,10 @@ class Sweep:
     @property
     def tag(self) -> str:
         """What the processes of its jobs are known by: a copy of the directory has another."""
-        status = self.own.stat()
+        try:
+            status = self.own.stat()
+        except FileNotFoundError:  # it is only planned
+            return self.id
         return f"{self.id}.{status.st_dev:x}.{status.st_ino:x}"
 
     @property

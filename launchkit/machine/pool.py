@@ -64,6 +64,8 @@ class Pool(Generic[U]):
         self._running: dict[int, _Process] = {}
         self._others: set[int] = set()
         self._adopted_before: bool | None = None
+        self.held = False
+        """Whether no job is to be started for now."""
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -135,7 +137,7 @@ class Pool(Generic[U]):
         if self._waiting and self._adopted_before is None:
             self._others = process_table.children()
             self._adopted_before = processes.adopt_orphans()
-        while self._waiting:
+        while self._waiting and not self.held:
             job, place = self._next()
             if job is None or place is None:
                 break

@@ -24,6 +24,7 @@ from launchkit.outside import asks, packs
 from launchkit.outside.asks import Ask
 from launchkit.outside.packs import Pack
 from launchkit.outside.settings import Outside
+from launchkit.outside.trial import last_line
 from launchkit.sweep import Sweep
 from launchkit.task import Task, is_saved
 
@@ -268,8 +269,7 @@ class CarriedMode(Mode, Generic[S]):
             text = self.log_of(self.sweep, pack).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        return last_line(text)
 
     def _close(self, pack: int, code: int) -> None:
         """Forget a pack; what its carrier printed is kept where it may tell something."""

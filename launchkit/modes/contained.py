@@ -100,9 +100,11 @@ def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) ->
     roots = roots_of(plan.sweep, plan.jobs)
     written = [str(plan.sweep.directory), *map(str, roots)]
     made = container(settings, baggage, roots)
-    check_names([*written, *(path for known in made.mounts for path in (known.source, known.target))])
+    check_names(
+        [*written, *(path for known in made.mounts for path in (known.source, known.target))]
+    )
     check_overlaps(input_mounts(settings), baggage.mounts() if baggage else (), written)
-    check_container(made, settings, run)
+    check_container(made, settings, run, whole=baggage is not None)
 
 
 def all_gpus(settings: Contained) -> dict[str, str]:

@@ -119,6 +119,10 @@ class LocalMode(Mode):
                 self._stops.setdefault(num, stop)
         self._pool.stop(wanted, grace)
 
+    def hold(self, held: bool) -> None:
+        """Start no job from now on, or go on with that."""
+        self._pool.held = held
+
     def running(self) -> tuple[int, ...]:
         """Return the jobs that have a process."""
         return self._pool.running

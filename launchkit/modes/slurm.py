@@ -7,13 +7,13 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from launchkit import files
 from launchkit.doodad.slurm_mode import write_script
-from launchkit.job import Attempt, JobError, JobState, change, end
+from launchkit.job import Attempt, JobError, JobState, change, end, read
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan, Stop
 from launchkit.modes.carriers import Carriers
@@ -223,16 +223,27 @@ def _end_left(sweep: Sweep) -> None:
     for taken, comment in slurm.find(name_of(sweep), _comment(sweep)):
         firsts[taken] = int(comment.removeprefix(_comment(sweep)))
     slurm.cancel(list(firsts), waiting_only=True)
+    asked: list[int] = []
     for task in _alive(firsts):
         assert task.index is not None
         pack = packs.find(sweep, firsts[task.array] + task.index)
-        wish = Ask(cancel=pack.jobs, state=JobState.LOST, error=GONE, end=True)
-        asks.ask(sweep, pack.num, wish)
+        # A host that Slurm ends would say that its jobs were preempted.
+        asks.ask(sweep, pack.num, Ask(pack.jobs, state=JobState.LOST, error=GONE, end=True))
+        asked += pack.jobs
     _wait_until_gone(firsts, GENTLE_S)
     slurm.cancel(list(firsts))
     if left := _wait_until_gone(firsts, END_S):
         raise SlurmError(f"they do not end: {', '.join(slurm.names(left))}")
+    _let_wait(sweep, asked)
     record.unlink(missing_ok=True)
+
+
+def _let_wait(sweep: Sweep, nums: Collection[int]) -> None:
+    """Make the jobs pending that have not started in the pack that they were in."""
+    for job in sweep.jobs:
+        attempt = read(job.directory) if job.num in nums else Attempt()
+        if attempt.state is JobState.LOST and attempt.started is None:
+            change(job, JobState.PENDING, ended=None, exit_code=None, error=None)
 
 
 def _alive(firsts: dict[str, int]) -> list[Seen]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shlex
 import shutil
@@ -22,7 +23,7 @@ from launchkit.outside.containers import docker_script
 from launchkit.outside.exchange import Exchange
 from launchkit.outside.hosts import Hosts
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
-from launchkit.outside.scripts import BEGIN, bare_script, run_script
+from launchkit.outside.scripts import bare_script, run_script
 from launchkit.outside.singularity_script import singularity_script
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost
 from launchkit.outside.ssh_settings import SshSettings
@@ -31,8 +32,9 @@ from launchkit.outside.transfer import Transfer
 from launchkit.sweep import Sweep, SweepError
 from launchkit.task import Task
 
+log = logging.getLogger(__name__)
+
 STAGING = "coming"
-AROUND = ""
 CLOSE_S = 60.0
 """How long a sweep that has ended waits for a host that cannot be reached."""
 
@@ -49,6 +51,7 @@ class SshMode(CarriedMode[SshSettings]):
         self._connection = Connection(self.settings.route)
         self._rsync = False
         self._unwritable: dict[int, Attempt] = {}
+        self._bad: dict[int, list[int]] = {}
         self._looked = 0
 
     @classmethod
@@ -84,7 +87,6 @@ class SshMode(CarriedMode[SshSettings]):
                 if settings.uses_docker
                 else singularity_script(container)
             )
-            first = first.replace(BEGIN, BEGIN + AROUND)
         run = run_script(settings.python, settings.env, settings.setup_commands, where)
         return {"final_script.sh": first, "run.sh": run}
 
@@ -126,6 +128,7 @@ class SshMode(CarriedMode[SshSettings]):
         if self._unwritable:
             found, self._unwritable = self._unwritable, {}
             return found
+        self._acknowledge()
         return super().poll(timeout)
 
     def cancel(self, nums: Iterable[int], grace: float, stop: Stop) -> None:
@@ -140,6 +143,13 @@ class SshMode(CarriedMode[SshSettings]):
         if hosts is not None:
             if hosts.finish(CLOSE_S, keep=self.settings.keep_remote):
                 trace.forget(sweep)
+            else:
+                log.warning(
+                    "what the sweep has on %s is still there, with what runs; "
+                    "`launchkit resume %s` ends that",
+                    self.settings.host,
+                    sweep.directory,
+                )
             self._kill_at.clear()
         self._connection.close()
         super().close(sweep)
@@ -212,10 +222,22 @@ class SshMode(CarriedMode[SshSettings]):
             del self._kill_at[pack]
         return attempts
 
+    def _acknowledge(self) -> None:
+        """Let the hosts go on after jobs that went wrong, if anything more is wanted at all."""
+        bad, self._bad = self._bad, {}
+        assert self.sweep is not None or not bad
+        for pack, nums in bad.items():
+            if self._carriers is not None and self.sweep is not None:
+                asks.ask(self.sweep, pack, Ask(seen=tuple(nums)))
+                self._carriers.hurry()
+
     def _settle(self, num: int, code: int, died: Stop | None) -> Attempt:
+        pack = self._pack_of[num]
         attempt = super()._settle(num, code, died)
         if self._carriers is not None:
             self._carriers.settle([num])
+        if attempt.state.bad:
+            self._bad.setdefault(pack, []).append(num)
         return attempt
 
 

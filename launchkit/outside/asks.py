@@ -41,6 +41,8 @@ class Ask:
         The numbers of jobs to run as well.
     end
         Whether to end once all jobs have.
+    seen
+        The numbers of jobs that have ended badly, as the launcher knows by now.
     """
 
     cancel: tuple[int, ...] = ()
@@ -49,6 +51,7 @@ class Ask:
     error: JobError | None = None
     run: tuple[int, ...] = ()
     end: bool = False
+    seen: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a line's value."""
@@ -59,7 +62,7 @@ class Ask:
     def from_json(cls, values: dict[str, Any]) -> Ask:
         """Read back what `to_json` returned."""
         error = JobError(*values["error"]) if values["error"] else None
-        lists = {key: tuple(values[key]) for key in ("cancel", "run")}
+        lists = {key: tuple(values[key]) for key in ("cancel", "run", "seen")}
         return cls(**{**values, **lists, "state": JobState(values["state"]), "error": error})
 
 

@@ -75,6 +75,7 @@ class Exchange:
         self._remote = remote
         self._transfer = transfer
         self._home = sweep.directory.parent
+        self._own = self._name(sweep.own) + b"/"
         self._jobs: dict[bytes, int] = {}
         self._out: set[int] = set()
         self._known: dict[bytes, Entry] = {}
@@ -187,6 +188,10 @@ class Exchange:
         states = [entry for entry in wanted if self._is_state(entry)]
         files_ = [entry for entry in wanted if not self._is_state(entry)]
         problem = self._transfer.take(files_)
+        for entry in files_:
+            # What is the sweep's own is for its owner only, whatever the umask there.
+            if entry.name.startswith(self._own) and self._path(entry.name).exists():
+                self._path(entry.name).chmod(0o600)
         self.problem = problem
         if problem:
             self._failures += bool(heard) or over
@@ -231,6 +236,8 @@ class Exchange:
     def _is_news(self, entry: Entry) -> bool:
         if self._known.get(entry.name) == entry:
             return False
+        if entry.name.startswith(self._own) and not entry.size:
+            return False  # a log that nothing is in
         job = self._job_of(entry)
         if job is not None and job not in self._out:
             return False

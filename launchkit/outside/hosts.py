@@ -25,10 +25,10 @@ from launchkit.sweep import Sweep
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.3
-GROWTH = 1.25
+GROWTH = 1.2
 PATIENT_S = 60.0
 """The longest time between two attempts to connect."""
-SHARE = 5.0
+SHARE = 3.0
 """So many times as long as an exchange takes is the time from one to the next, at least."""
 RECONNECT_S = 0.5
 TRIES_TO_KILL = 3

@@ -176,9 +176,10 @@ def cancel(tasks: Sequence[str], *, waiting_only: bool = False) -> None:
     Parameters
     ----------
     tasks
-        What ``scancel`` calls them: ``12``, ``12_3``, ``12_[3-5,7]``.
+        What ``scancel`` calls them: ``12_[3-5,7]``, or ``12`` for all of an array.
     waiting_only
-        Whether to leave alone those that have started.
+        Whether to leave alone those that have started. Only of whole arrays: of some tasks that
+        wait, Slurm 22 then cancels all.
     """
     if not tasks:
         return

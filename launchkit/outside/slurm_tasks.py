@@ -361,10 +361,17 @@ class Tasks:
 
     def _take_back(self, nums: Sequence[int]) -> list[int]:
         """Cancel tasks that wait in Slurm, and return which did so until then."""
-        wanted = [(self._tasks[num].array, self._tasks[num].index) for num in nums]
+        wanted = {(self._tasks[num].array, self._tasks[num].index) for num in nums}
+        arrays = {array for array, _ in wanted}
         try:
-            slurm.cancel(slurm.names(wanted), waiting_only=True)
-            seen = slurm.tasks(array for array, _ in wanted)
+            waiting = [
+                (task.array, task.index)
+                for task in slurm.tasks(arrays)
+                if task.index is not None and task.state == "PENDING"
+            ]
+            slurm.cancel(slurm.names(wanted.intersection(waiting)))
+            # One that has begun in between is asked as all others are.
+            seen = slurm.tasks(arrays)
         except (SlurmSilent, SlurmError) as error:
             self._say_silent(error)
             return []

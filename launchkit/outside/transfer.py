@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from launchkit import files
+from launchkit.job import OWN_DIR
 from launchkit.outside.listing import Entry
 from launchkit.outside.remote import INCOMING, Remote
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, check_code, end
@@ -130,7 +131,7 @@ class Transfer:
             if path.is_dir():
                 continue
             try:
-                path.mkdir(parents=True)
+                path.mkdir(0o700 if OWN_DIR in path.parts else 0o777, parents=True)
                 if name in folders:
                     path.chmod(folders[name] | 0o700)
             except OSError as error:

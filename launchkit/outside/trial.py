@@ -18,6 +18,15 @@ Run = Callable[[Container, str], "subprocess.CompletedProcess[str]"]
 """Runs a script of ``sh`` in a container that sees no sweep, and returns how that went."""
 
 NOT_FOUND_CODE = 127
+HINTS = (
+    "See 'docker",
+    "Run 'docker",
+    "Usage:",
+    "For more help",
+    "Run 'apptainer",
+    "Run 'singularity",
+)
+"""What a program's last words may begin with that do not say what is wrong."""
 
 
 def input_mounts(settings: Outside) -> tuple[Mount, ...]:
@@ -73,7 +82,7 @@ def check_overlaps(
                 )
 
 
-def check_container(container: Container, settings: Outside, run: Run) -> None:
+def check_container(container: Container, settings: Outside, run: Run, *, whole: bool) -> None:
     """See to it that a container can be started, and has a Python that will do.
 
     Parameters
@@ -84,19 +93,27 @@ def check_container(container: Container, settings: Outside, run: Run) -> None:
         The settings.
     run
         Runs a script in such a container.
+    whole
+        Whether the container is known with the code in it, which setup commands may be about.
 
     Raises
     ------
     ValueError
         If it cannot be, or has not.
     """
-    container = replace(container, mounts=_seen_before(container.mounts))
+    mounts = _from_where_it_comes(container.mounts)
+    container = replace(container, mounts=_seen_before(mounts))
     where = f"image {container.image!r}"
+    if settings.setup_commands and not whole:
+        started = run(container, "exit 0")
+        if started.returncode:
+            raise ValueError(_failure(started, where, settings, gpus=container.gpus))
+        return
     done = run(container, probe.shell(settings.python, settings.setup_commands, settings.env))
     if done.returncode or settings.inputs:
         bare = run(replace(container, mounts=(), workdir="/"), probe.shell(None, ()))
         if bare.returncode == 0:
-            probe.check_mounts(_parse(bare, where), container.mounts, container.image)
+            probe.check_mounts(_parse(bare, where), mounts, container.image)
     if done.returncode:
         raise ValueError(_failure(done, where, settings, gpus=container.gpus))
     probe.check_python(_parse(done, where), where)
@@ -105,17 +122,21 @@ def check_container(container: Container, settings: Outside, run: Run) -> None:
 def last_line(text: str) -> str:
     """Return the last line of what a program printed that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("See 'docker", "Run 'docker"))]
+    told = [line for line in lines if not line.startswith(HINTS)]
     return told[-1] if told else ""
 
 
-def _seen_before(mounts: Sequence[Mount]) -> tuple[Mount, ...]:
-    """Return mounts without what is only made with the sweep; code is where it comes from."""
-    there = [
+def _from_where_it_comes(mounts: Sequence[Mount]) -> list[Mount]:
+    """Return mounts of the code itself, in place of those of a copy that is still to be made."""
+    return [
         mount if PurePosixPath(mount.source).is_absolute() else replace(mount, source=mount.target)
         for mount in mounts
-        if not mount.writable
     ]
+
+
+def _seen_before(mounts: Sequence[Mount]) -> tuple[Mount, ...]:
+    """Return the mounts without those of what is only made with the sweep."""
+    there = [mount for mount in mounts if not mount.writable]
     return tuple(mount for mount in there if not _waits_for_its_point(mount, there))
 
 

@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-JOBLIB = {d.name for d in importlib.metadata.distributions(name="hydra-joblib-launcher")}
-AGAINST_JOBLIB = ("bench_sweep_wall", "bench_first_job")
+PEERS = {
+    "bench_sweep_wall": "hydra-joblib-launcher",
+    "bench_first_job": "hydra-joblib-launcher",
+    "bench_slurm": "hydra-submitit-launcher",
+}
+"""What a program compares with that may not be installed."""
 
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads what only Linux has, in /proc"
 )
+slurm = (pytest.mark.slurm, pytest.mark.doodad)
+docker = (pytest.mark.docker, pytest.mark.doodad)
 
 
 def run(name: str, *arguments: str) -> str:
@@ -24,7 +30,7 @@ def run(name: str, *arguments: str) -> str:
         [sys.executable, str(BENCHMARKS / f"{name}.py"), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -33,17 +39,22 @@ def run(name: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        *AGAINST_JOBLIB,
+        "bench_sweep_wall",
+        "bench_first_job",
         "bench_sweep_cpu",
         pytest.param("bench_memory", marks=linux),
         "bench_plugin_start",
         "bench_scaling",
         "bench_commands",
+        pytest.param("bench_slurm", marks=slurm),
+        pytest.param("bench_docker", marks=docker),
+        pytest.param("bench_archive", marks=docker),
     ],
 )
 def test_a_program_runs(name, tmp_path, monkeypatch):
-    if name in AGAINST_JOBLIB and not JOBLIB:
-        pytest.skip("its peer is not installed: pip install hydra-launchkit[bench]")
+    peer = PEERS.get(name)
+    if peer and not list(importlib.metadata.distributions(name=peer)):
+        pytest.skip(f"{peer} is not installed: pip install hydra-launchkit[bench]")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = _results()
     said = run(name, "--rounds", "1", "--jobs", "4")

@@ -13,7 +13,7 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
-from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, OutsideMode
+from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, OutsideMode, marks
 
 from hydra_plugins.launchkit_launcher.launcher import LaunchkitLauncher
 
@@ -32,14 +32,7 @@ SHARED = {
 
 def params(*modes: OutsideMode, tells: Callable[[OutsideMode], Sequence[object]]) -> list[Any]:
     """Return what a suite is told of each mode, with the mode's markers."""
-    return [
-        pytest.param(
-            *tells(mode),
-            id=mode.name,
-            marks=[getattr(pytest.mark, name) for name in mode.components],
-        )
-        for mode in modes
-    ]
+    return [pytest.param(*tells(mode), id=mode.name, marks=marks(mode)) for mode in modes]
 
 
 def launchers(*more: str) -> list[Any]:

@@ -23,7 +23,7 @@ import viskit_reader
 
 from launchkit.driver import current
 from launchkit.handle import JobHandle, NotCompleted
-from launchkit.launcher_util import LATER_MODES, ExperimentsFailed, run_experiment
+from launchkit.launcher_util import OF_MODES, ExperimentsFailed, run_experiment
 from launchkit.sweep import Sweep, SweepError
 
 ROOT = Path(__file__).parents[2]
@@ -401,7 +401,7 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_written(base, wrong, me
     assert not base.exists()
 
 
-OF_LATER_MODES = {
+OF_OTHER_MODES = {
     "local_input_dir_to_mount_point_dict": {"/data": "/mnt"},
     "sync_interval": 60,
     "region": "eu-west-1",
@@ -415,18 +415,46 @@ OF_LATER_MODES = {
 
 
 @pytest.mark.parametrize("mode", ["here_no_doodad", "local"])
-@pytest.mark.parametrize("name", LATER_MODES)
-def test_what_only_later_modes_use_is_refused_by_name(base, mode, name):
-    given = OF_LATER_MODES[name]
+@pytest.mark.parametrize("name", OF_MODES)
+def test_what_only_other_modes_use_is_refused_by_name(base, mode, name):
+    given = OF_OTHER_MODES[name]
     with pytest.raises(ValueError) as caught:
         run_experiment(experiments.learn, mode=mode, base_log_dir=base, **{name: given})
     assert f"mode {mode!r} cannot honour {name}={given!r}" in str(caught.value)
     assert not base.exists()
 
 
+def test_settings_of_a_mode_that_has_none_such_are_refused_by_name(base):
+    with pytest.raises(
+        ValueError, match=r"'local' has no setting 'imgae'; its settings are n_jobs"
+    ):
+        run_experiment(
+            experiments.learn, mode="local", base_log_dir=base, mode_kwargs={"imgae": "a"}
+        )
+    assert not base.exists()
+
+
+def test_a_setting_that_is_given_twice_is_refused(base):
+    with pytest.raises(ValueError, match=r"ssh_host is 'a', and mode_kwargs has 'host' as well"):
+        run_experiment(
+            experiments.learn,
+            mode="ssh",
+            base_log_dir=base,
+            ssh_host="a",
+            mode_kwargs={"host": "b"},
+        )
+    assert not base.exists()
+
+
+def test_the_settings_of_a_mode_are_taken(base):
+    settings = {"n_jobs": 1, "start_method": "spawn"}
+    run_experiment(experiments.learn, mode="local", base_log_dir=base, mode_kwargs=settings)
+    assert sweep_of(base).settings == settings
+
+
 @pytest.mark.parametrize("mode", ["here_no_doodad", "local"])
 def test_their_defaults_are_accepted(base, mode):
-    defaults = {name: default for name, (default, _) in LATER_MODES.items()}
+    defaults = {name: default for name, (default, _, _) in OF_MODES.items()}
     parameters = inspect.signature(run_experiment).parameters
     assert defaults == {name: parameters[name].default for name in defaults}
     run_experiment(experiments.learn, mode=mode, base_log_dir=base, **defaults)
@@ -589,5 +617,6 @@ def test_its_parameters_are_rlkits():
         "time_in_mins",
         "ssh_host",
         "gcp_kwargs",
+        "mode_kwargs",  # launchkit's own
     ]
     assert inspect.signature(run_experiment).parameters["mode"].default == "here_no_doodad"

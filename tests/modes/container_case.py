@@ -24,6 +24,7 @@ from launchkit.doodad import engine
 from launchkit.job import Job, JobState
 from launchkit.modes import registry
 from launchkit.policy import Policy
+from launchkit.resume import work_of
 from launchkit.runner import Work, check
 from launchkit.sweep import Sweep
 
@@ -205,6 +206,23 @@ class ContainerCase:
             work, mode=registry.create(self.name, settings), progress=Changing(io.StringIO())
         )
         assert [outcome.value["files"] for outcome in outcomes] == [["as it was"]] * 2
+
+    def test_setup_commands_may_be_about_the_code(self, tmp_path, monkeypatch):
+        code = tmp_path / "code"
+        code.mkdir()
+        (code / "env.sh").write_text("export FROM_CODE=1\n")
+        monkeypatch.chdir(code)
+        more = {"code_dirs": [str(HERE), str(code)], "setup_commands": [". ./env.sh"]}
+        (outcome,) = self.run_with(tmp_path / "sweep", Surroundings(), **more)
+        assert (outcome.value["env"]["FROM_CODE"], outcome.value["cwd"]) == ("1", str(code))
+        # A sweep that is taken up again has the code that was packed.
+        shutil.rmtree(code)
+        monkeypatch.chdir(tmp_path)
+        sweep = Sweep.open(tmp_path / "sweep")
+        (outcome,) = self.drive(
+            work_of(sweep, again=True), mode=registry.create(self.name, sweep.settings)
+        )
+        assert (outcome.attempt.attempt, outcome.value["env"]["FROM_CODE"]) == (2, "1")
 
     def test_jobs_have_the_umask_of_the_launcher(self, tmp_path):
         before = os.umask(0o027)

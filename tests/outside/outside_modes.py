@@ -81,12 +81,15 @@ SSS = OutsideMode(
 MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS)
 
 
+def marks(mode: OutsideMode) -> list[pytest.MarkDecorator]:
+    """Return the markers of tests that use a mode."""
+    return [getattr(pytest.mark, name) for name in mode.components]
+
+
 def params(*modes: OutsideMode, without: Sequence[OutsideMode] = ()) -> list[Any]:
     """Return the modes, all of them where none is named, as parameters with their markers."""
     return [
-        pytest.param(
-            mode, id=mode.name, marks=[getattr(pytest.mark, name) for name in mode.components]
-        )
+        pytest.param(mode, id=mode.name, marks=marks(mode))
         for mode in modes or MODES
         if mode not in without
     ]

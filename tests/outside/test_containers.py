@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from golden_files import check_golden
 
+from launchkit.outside import docker
 from launchkit.outside.containers import USER, Container, Mount, docker_script, docker_trial
 from launchkit.outside.singularity_script import (
     NO_PROGRAM_CODE,
@@ -354,6 +355,19 @@ def test_root_takes_no_privileges_along(tmp_path, programs, args, root):
     path = unpack(tmp_path / "sweep", singularity_script(container))
     words, _, _ = asked(programs[1], ["sh"], path)
     assert ("--no-privs" in words) is (root and os.getuid() == 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ('["name=seccomp,profile=default"]', None),
+        ('["name=seccomp,profile=default","name=rootless"]', "0:0"),
+    ],
+    ids=["root's engine", "rootless"],
+)
+def test_files_are_the_users_own_in_an_engine_without_root_too(programs, options, wanted):
+    (programs[0] / "docker").write_text(f"#!/bin/sh\necho '{options}'\n")
+    assert docker.user() == (wanted or f"{os.getuid()}:{os.getgid()}")
 
 
 @pytest.mark.parametrize("make", [docker_trial, singularity_trial], ids=["docker", "singularity"])

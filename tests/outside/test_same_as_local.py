@@ -19,6 +19,7 @@ from outside_modes import SSS, OutsideMode, params
 from launchkit import load_sweep
 from launchkit.job import read
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 LOCAL = OutsideMode("local", (), {"n_jobs": 2})
 TIMES = ("time",)
