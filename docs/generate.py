@@ -147,7 +147,7 @@ def _yaml(value: ast.expr) -> str:
     literal = ast.literal_eval(value)
     if literal is None:
         return "null"
-    return str(literal).lower() if isinstance(literal, bool) else str(literal)
+    return str(literal).lower() if isinstance(literal, bool) else str(literal) or "''"
 
 
 def _kind(annotation: ast.expr) -> str:

@@ -31,6 +31,8 @@ from launchkit.task import Task
 LOOK_S = 0.25
 FORGOTTEN_S = 600.0
 """How long a host that waits for more jobs does so without a sign of life of its launcher."""
+HOLDING = frozenset(JobState) - {JobState.COMPLETED, JobState.CANCELLED}
+"""What makes a host hold further jobs: a job that was cancelled has not gone wrong."""
 HOLD_S = 30.0
 """How long a host waits with further jobs for its launcher to hear of one that went wrong."""
 DIED = JobError("HostDied", "what ran it was ended with all its jobs, and began anew")
@@ -89,9 +91,11 @@ class Host:
             self._run(wish.run)
             self._stays = self._stays and not wish.end
             self._unseen.difference_update(wish.seen)
-        self._mode.hold(bool(self._unseen) and time.monotonic() < self._held_until)
+        held = bool(self._unseen) and time.monotonic() < self._held_until
+        self._mode.hold(held)
         if not self._left:
             self._stays = self._stays and not self._is_forgotten()
+        if not self._left or (held and not self._mode.running()):
             with felt():
                 time.sleep(LOOK_S if self._stays else 0.0)
         ended = self._mode.poll(LOOK_S)
@@ -103,7 +107,7 @@ class Host:
     def _tell(self, ended: Mapping[int, Attempt]) -> None:
         """Tell a launcher elsewhere that jobs have ended, with their processes."""
         self._untold.update(ended)
-        bad = [num for num, attempt in ended.items() if attempt.state.bad]
+        bad = [num for num, attempt in ended.items() if attempt.state in HOLDING]
         if bad:
             # After a job that went wrong, nothing more may be wanted.
             self._unseen.update(bad)

@@ -67,4 +67,5 @@ class Options:
 
 
 def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    # Hydra 1.4 leaves to the plugin what its lists refer to.
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

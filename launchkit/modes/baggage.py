@@ -132,6 +132,16 @@ class Baggage:
             raise SweepError(f"cannot make {sweep.own / FILE}: {error}") from error
 
 
+def see_packed(sweep: Sweep) -> None:
+    """Raise SweepError if the archive of a sweep is not there."""
+    if not (sweep.own / FILE).exists():
+        raise SweepError(
+            f"{sweep.own / FILE} is not there: the launcher was killed before it was made; run "
+            f"the program itself again, with hydra.sweep.dir={sweep.directory} "
+            "hydra.launcher.resume=true"
+        )
+
+
 def unpack(sweep: Sweep) -> Path:
     """Unpack the archive of a sweep below its directory, if it is not, and return where.
 
@@ -141,12 +151,7 @@ def unpack(sweep: Sweep) -> Path:
         If that cannot be done.
     """
     target = sweep.own / UNPACKED
-    if not (sweep.own / FILE).exists():
-        raise SweepError(
-            f"{sweep.own / FILE} is not there: the launcher was killed before it was made; run "
-            f"the program itself again, with hydra.sweep.dir={sweep.directory} "
-            "hydra.launcher.resume=true"
-        )
+    see_packed(sweep)
     try:
         if not target.exists():
             archive.unpack(sweep.own / FILE, target)

@@ -219,13 +219,17 @@ def unwritable(job: Job, problem: OSError) -> Attempt:
     return Attempt(state=JobState.FAILED, exit_code=1, error=error)
 
 
-def _death(job: Job, code: int) -> JobError:
-    import signal  # noqa: PLC0415 - only for a job that died
+def signal_name(number: int) -> str:
+    """Return what a signal is called."""
+    import signal  # noqa: PLC0415 - only for a process that died
 
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _death(job: Job, code: int) -> JobError:
     if code >= 0:
         return JobError("ProcessEnded", f"exit code {code} before the job could say how it ended")
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return JobError("ProcessKilled", f"{name} ended the process of job {job.num}")
+    return JobError("ProcessKilled", f"{signal_name(-code)} ended the process of job {job.num}")

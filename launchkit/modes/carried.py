@@ -18,7 +18,7 @@ from launchkit.doodad import engine
 from launchkit.job import Attempt, Job, JobError, JobState
 from launchkit.modes import baggage
 from launchkit.modes.baggage import Baggage
-from launchkit.modes.base import Mode, Plan, Stop, known_state, settle
+from launchkit.modes.base import Mode, Plan, Stop, known_state, settle, signal_name
 from launchkit.modes.carriers import Carriers
 from launchkit.outside import asks, packs
 from launchkit.outside.asks import Ask
@@ -193,9 +193,7 @@ class CarriedMode(Mode, Generic[S]):
 
     def _found(self, sweep: Sweep, jobs: Sequence[Job]) -> Baggage:
         if self._baggage is None:
-            beside = [
-                root for root in roots_of(sweep, jobs) if not Path.cwd().is_relative_to(root)
-            ]
+            beside = [root for root in roots_of(sweep, jobs) if not Path.cwd().is_relative_to(root)]
             self._baggage = Baggage.of(self.settings, [sweep.directory, *beside])
         return self._baggage
 
@@ -234,13 +232,13 @@ class CarriedMode(Mode, Generic[S]):
                 if alone and num in self._running:
                     continue
                 state = known_state(self._jobs[num]).state
-                if not alone and self.has_ended(state):
+                if not alone and self.has_ended(num, state):
                     attempts[num] = self._settle(num, 0, None)
                 elif state is JobState.RUNNING:
                     self._running.add(num)
         return attempts
 
-    def has_ended(self, state: JobState) -> bool:
+    def has_ended(self, num: int, state: JobState) -> bool:
         """Tell whether a job in a state has ended while its carrier has not."""
         return state.final
 
@@ -260,7 +258,8 @@ class CarriedMode(Mode, Generic[S]):
             known_state(self._jobs[num]).state is JobState.RUNNING for num in self._left[pack]
         )
         said = self._last_words(pack)
-        text = f"exit code {code}" + (f": {said}" if said else "")
+        how = f"exit code {code}" if code >= 0 else f"{signal_name(-code)} ended it"
+        text = how + (f": {said}" if said else "")
         return Stop(JobState.LOST if started else JobState.FAILED, JobError("CarrierEnded", text))
 
     def _last_words(self, pack: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from launchkit.machine.placement import GPU_VARIABLE, find_gpus
@@ -14,6 +14,7 @@ from launchkit.modes.base import Plan
 from launchkit.modes.carried import roots_of
 from launchkit.outside.containers import Container, Mount
 from launchkit.outside.settings import Outside
+from launchkit.outside.slurm_settings import SlurmSettings
 from launchkit.outside.trial import (
     Run,
     check_container,
@@ -43,7 +44,9 @@ class Contained(Outside, Slots):
         return self.image
 
 
-def container(settings: Contained, baggage: Baggage | None, roots: Sequence[Path]) -> Container:
+def container(
+    settings: Contained | SlurmSettings, baggage: Baggage | None, roots: Sequence[Path]
+) -> Container:
     """Return what a sweep's containers are like.
 
     Parameters
@@ -64,13 +67,15 @@ def container(settings: Contained, baggage: Baggage | None, roots: Sequence[Path
     # Where jobs write among the code, they see it as it is.
     hidden = {mount.target for mount in written}
     code = baggage.mounts() if baggage is not None else ()
+    mounts = (
+        *written,
+        *(mount for mount in code if mount.target not in hidden),
+        *input_mounts(settings),
+    )
     return Container(
         image=settings.image_name,
-        mounts=(
-            *(mount for mount in code if mount.target not in hidden),
-            *input_mounts(settings),
-            *written,
-        ),
+        # What is mounted first is hidden by what is mounted around it then.
+        mounts=tuple(sorted(mounts, key=lambda mount: len(PurePosixPath(mount.target).parts))),
         workdir=baggage.workdir() if baggage is not None else "/tmp",  # noqa: S108 - of the container
         env=tuple(name for name, value in settings.env.items() if value is None),
         args=tuple(settings.container_args),
@@ -78,7 +83,9 @@ def container(settings: Contained, baggage: Baggage | None, roots: Sequence[Path
     )
 
 
-def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) -> None:
+def check(
+    settings: Contained | SlurmSettings, plan: Plan, baggage: Baggage | None, run: Run
+) -> None:
     """See to it that the containers of a sweep can be started, and can run its jobs.
 
     Parameters
@@ -97,6 +104,14 @@ def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) ->
     ValueError
         If they cannot.
     """
+    made = check_mounts(settings, plan, baggage)
+    check_container(made, settings, run, whole=baggage is not None)
+
+
+def check_mounts(
+    settings: Contained | SlurmSettings, plan: Plan, baggage: Baggage | None
+) -> Container:
+    """Return what a sweep's containers are like; raise ValueError if that cannot be mounted."""
     roots = roots_of(plan.sweep, plan.jobs)
     written = [str(plan.sweep.directory), *map(str, roots)]
     made = container(settings, baggage, roots)
@@ -104,7 +119,7 @@ def check(settings: Contained, plan: Plan, baggage: Baggage | None, run: Run) ->
         [*written, *(path for known in made.mounts for path in (known.source, known.target))]
     )
     check_overlaps(input_mounts(settings), baggage.mounts() if baggage else (), written)
-    check_container(made, settings, run, whole=baggage is not None)
+    return made
 
 
 def all_gpus(settings: Contained) -> dict[str, str]:

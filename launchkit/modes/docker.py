@@ -39,7 +39,7 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     name = "local_docker"
     Settings = DockerSettings
-    _user: str
+    _user: str | None = None
 
     @classmethod
     def lacking(cls) -> list[str]:
@@ -66,7 +66,7 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     def carriers(self, sweep: Sweep) -> Carriers:
         """Return ``docker run``, a program for each container."""
-        self._user = docker.user()
+        self._user = self._user or docker.user()
 
         def kill(packs: Sequence[int]) -> None:
             docker.remove([f"{_prefix(sweep)}-{pack}" for pack in packs])
@@ -78,7 +78,8 @@ class DockerMode(CarriedMode[DockerSettings]):
         settings = self.settings
         docker.check()
         docker.find_image(settings.image_name)
-        variables = {USER: docker.user(), **contained.all_gpus(settings)}
+        self._user = docker.user()
+        variables = {USER: self._user, **contained.all_gpus(settings)}
         contained.check(
             settings,
             plan,
@@ -104,6 +105,7 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     def _start(self, pack: Pack, place: Place) -> int:
         assert self.sweep is not None
+        assert self._user is not None
         return launching.start(
             [str(self.sweep.own / UNPACKED / "final_script.sh"), str(pack.num)],
             environment={**place.environment(), TAG: self.sweep.tag, USER: self._user},

@@ -99,6 +99,11 @@ class SingularityMode(CarriedMode[SingularitySettings]):
         super().close(sweep)
         (sweep.own / IMAGE).unlink(missing_ok=True)
 
+    def end_left(self, sweep: Sweep) -> None:
+        """Remove what a killed launcher has left; its processes are this machine's."""
+        super().end_left(sweep)
+        (sweep.own / IMAGE).unlink(missing_ok=True)
+
     def _start(self, pack: Pack, place: Place) -> int:
         assert self.sweep is not None
         return launching.start(

@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from launchkit import files
 from launchkit.doodad.slurm_mode import write_script
 from launchkit.job import Attempt, JobError, JobState, change, end, read
+from launchkit.modes import contained
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan, Stop
 from launchkit.modes.carriers import Carriers
 from launchkit.modes.slurm_packs import SlurmPacksMode, name_of
-from launchkit.outside import asks, packs, slurm, slurm_script
+from launchkit.outside import asks, packs, singularity, slurm, slurm_script
 from launchkit.outside.asks import Ask
+from launchkit.outside.containers import Container
 from launchkit.outside.packs import Pack
-from launchkit.outside.singularity_script import is_remote
+from launchkit.outside.singularity import SingularityError
+from launchkit.outside.singularity_script import IMAGE, is_remote
 from launchkit.outside.slurm import Seen, SlurmError, SlurmSilent
 from launchkit.outside.slurm_tasks import Array, Tasks, arrays
 from launchkit.standing import GONE
@@ -58,9 +62,8 @@ class SlurmMode(SlurmPacksMode):
     def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
         """Ask Slurm whether it would take the tasks."""
         slurm.check()
-        image = self.settings.image
-        if image is not None and not is_remote(image) and not Path(image).exists():
-            raise ValueError(f"image is {image!r}, and there is no such file or folder")
+        if self.settings.image is not None:
+            self._check_image(plan, baggage)
         script = self.array_script(plan.sweep)
         try:
             for needs in dict.fromkeys(job.needs for job in plan.jobs):
@@ -102,6 +105,7 @@ class SlurmMode(SlurmPacksMode):
             self._tasks.kill(self._tasks.left)
         else:
             (sweep.own / RECORD).unlink(missing_ok=True)
+        (sweep.own / IMAGE).unlink(missing_ok=True)
         super().close(sweep)
 
     def end_left(self, sweep: Sweep) -> None:
@@ -115,9 +119,33 @@ class SlurmMode(SlurmPacksMode):
             ) from error
         super().end_left(sweep)
 
-    def has_ended(self, state: JobState) -> bool:
+    def has_ended(self, num: int, state: JobState) -> bool:
         """Tell whether a job has ended that does not go on with its task, which may come back."""
+        if state is JobState.CANCELLED and num not in self._stops:
+            return False  # its host is about to say why
         return state.final and state not in (JobState.PREEMPTED, JobState.LOST)
+
+    def deliver(self, sweep: Sweep) -> None:
+        """Unpack the archive, and fetch the image once for all, where that can be done here."""
+        super().deliver(sweep)
+        image = self.settings.image
+        if image is not None and is_remote(image) and not singularity.lacking():
+            try:
+                singularity.fetch(image, sweep.own / IMAGE)
+            except SingularityError as error:
+                raise SweepError(f"{sweep.directory}: {error}") from error
+
+    def _check_image(self, plan: Plan, baggage: Baggage | None) -> None:
+        """See to it that the image will do, as far as can be seen here: the nodes may have more."""
+        image = singularity.located(self.settings.image_name)
+        contained.check_mounts(self.settings, plan, baggage)
+        if singularity.lacking():
+            return
+
+        def run(container: Container, script: str) -> subprocess.CompletedProcess[str]:
+            return singularity.trial(replace(container, image=image, gpus=False), script, {})
+
+        contained.check(self.settings, plan, baggage, run)
 
     def _mark_submitted(self, handed_over: Sequence[Pack]) -> None:
         for pack in handed_over:

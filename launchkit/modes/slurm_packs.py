@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from launchkit.job import Job, Needs
+from launchkit.modes import contained
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
 from launchkit.modes.carried import LOGS, CarriedMode
-from launchkit.outside import packs, slurm, slurm_script
+from launchkit.outside import packs, singularity, slurm, slurm_script
 from launchkit.outside.asks import ON_SIGNAL
-from launchkit.outside.containers import Container, Mount
+from launchkit.outside.containers import Container
 from launchkit.outside.packs import Pack
 from launchkit.outside.scripts import bare_script, run_script
-from launchkit.outside.singularity_script import is_remote, singularity_script
+from launchkit.outside.singularity_script import singularity_script
 from launchkit.outside.slurm_settings import SlurmSettings
 from launchkit.outside.slurm_tasks import Array, arrays
 from launchkit.sweep import Sweep
@@ -55,28 +55,14 @@ class SlurmPacksMode(CarriedMode[SlurmSettings]):
         )
         if settings.image is None:
             return {"final_script.sh": bare_script(), "run.sh": run}
-        container = Container(
-            image=self.image_path(settings.image),
-            mounts=self.mounts(baggage, roots),
-            workdir=baggage.workdir(),
-            env=(ON_SIGNAL, *(name for name, value in settings.env.items() if value is None)),
-            args=tuple(settings.container_args),
-            gpus=bool(settings.gpu_count),
-        )
-        return {"final_script.sh": singularity_script(container), "run.sh": run}
+        made = self.container(baggage, roots)
+        made = replace(made, env=(ON_SIGNAL, *made.env))
+        return {"final_script.sh": singularity_script(made), "run.sh": run}
 
-    def image_path(self, image: str) -> str:
-        """Return an image as the nodes find it."""
-        return image if is_remote(image) else os.path.abspath(image)  # noqa: PTH100 - links are kept
-
-    def mounts(self, baggage: Baggage, roots: Sequence[Path]) -> tuple[Mount, ...]:
-        """Return what a container sees beside the sweep's directory."""
-        inputs = self.settings.inputs.items()
-        return (
-            *baggage.mounts(),
-            *(Mount(os.path.abspath(source), target) for source, target in inputs),  # noqa: PTH100 - as above
-            *(Mount(str(root), str(root), writable=True) for root in roots),
-        )
+    def container(self, baggage: Baggage, roots: Sequence[Path]) -> Container:
+        """Return what the containers are like, as the nodes find what is in them."""
+        made = contained.container(self.settings, baggage, roots)
+        return replace(made, image=singularity.located(made.image))
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Add the array's script and the commands that submit it."""

@@ -80,7 +80,10 @@ class SshMode(CarriedMode[SshSettings]):
         first = bare_script()
         if settings.image:
             container = replace(
-                ssh_host.container(settings), mounts=baggage.mounts(), workdir=baggage.workdir()
+                ssh_host.container(settings),
+                mounts=baggage.mounts(),
+                workdir=baggage.workdir(),
+                around=bool(roots),
             )
             first = (
                 docker_script(container, f"launchkit-{sweep.id}")
@@ -168,6 +171,7 @@ class SshMode(CarriedMode[SshSettings]):
         super().end_left(sweep)
 
     def _begin(self, sweep: Sweep) -> Hosts:
+        baggage_room.see_packed(sweep)
         settings = self.settings
         mark = hashlib.sha256(sweep.tag.encode()).hexdigest()[:8]
         remote = Remote(self._base(sweep, mark), sweep.directory.name)
@@ -236,7 +240,7 @@ class SshMode(CarriedMode[SshSettings]):
         attempt = super()._settle(num, code, died)
         if self._carriers is not None:
             self._carriers.settle([num])
-        if attempt.state.bad:
+        if attempt.state.bad and attempt.state is not JobState.CANCELLED:
             self._bad.setdefault(pack, []).append(num)
         return attempt
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from launchkit import files
 from launchkit.doodad.slurm_mode import write_script
@@ -14,6 +15,7 @@ from launchkit.modes.carried import LOGS
 from launchkit.modes.carriers import Carriers
 from launchkit.modes.slurm_packs import SlurmPacksMode, name_of
 from launchkit.outside import slurm_script, sss_script
+from launchkit.outside.containers import Container, Mount
 from launchkit.outside.scripts import UNPACKED
 from launchkit.outside.singularity_script import is_remote
 from launchkit.outside.slurm_tasks import arrays
@@ -34,15 +36,29 @@ class ScriptMode(SlurmPacksMode):
         """Return the path of the array's script below the folder."""
         return f".launchkit/{slurm_script.FILE}"
 
-    def image_path(self, image: str) -> str:
-        """Return an image as it is called on the cluster."""
-        return image
+    def container(self, baggage: Baggage, roots: Sequence[Path]) -> Container:
+        """Return what the containers are like: the image and the inputs are on the cluster."""
+        settings = self.settings
+        inputs = (Mount(source, point) for source, point in settings.inputs.items())
+        return Container(
+            image=settings.image_name,
+            mounts=(*baggage.mounts(), *inputs),
+            workdir=baggage.workdir(),
+            env=tuple(name for name, value in settings.env.items() if value is None),
+            args=tuple(settings.container_args),
+            gpus=settings.gives_gpus,
+        )
 
     def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
         """See to it that all that the jobs use can go along."""
         image = self.settings.image
         if image is not None and not is_remote(image) and not PurePosixPath(image).is_absolute():
             raise ValueError(f"image is {image!r}; give the whole path that it has on the cluster")
+        for source in self.settings.inputs:
+            if not PurePosixPath(source).is_absolute():
+                raise ValueError(
+                    f"inputs has {source!r}; give the whole path that it has on the cluster"
+                )
         for job in plan.jobs:
             if not job.directory.is_relative_to(plan.sweep.directory):
                 raise ValueError(

@@ -58,6 +58,8 @@ class Container:
         More arguments of the program that starts it.
     gpus
         Whether it gets the GPUs that ``CUDA_VISIBLE_DEVICES`` names.
+    around
+        Whether it sees all of the directory that the sweep's is in, wherever that is.
     """
 
     image: str
@@ -66,6 +68,7 @@ class Container:
     env: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     gpus: bool = False
+    around: bool = False
 
     @property
     def passed(self) -> tuple[str, ...]:
@@ -99,10 +102,11 @@ def docker_script(container: Container, name: str) -> str:
         *_docker_gpus(container),
         *GROUPS,
     ]
+    seen = AROUND if container.around else SWEEP
     words = [
         f'exec docker run --name {shlex.quote(name)}-"$1"',
         f'--label "{LABEL}=${{{TAG}:-}}"',
-        *_docker_words(container, [f"--mount {_docker_mount(SWEEP, SWEEP)}"]),
+        *_docker_words(container, [f"--mount {_docker_mount(seen, seen)}"]),
         f"--entrypoint /bin/sh {shlex.quote(container.image)}",
         # Docker gives each container a umask of its own.
         """-c 'umask "$1"; shift; exec /bin/sh "$@"' sh "$(umask)" "$here/run.sh" "$@\"""",
@@ -148,6 +152,7 @@ def mount_points(mounts: Sequence[Mount], sweeps: Sequence[str] = ("sweep",)) ->
 
 
 SWEEP = '"$sweep"'
+AROUND = '"${sweep%/*}"'
 GROUPS = (
     # A directory may be writable for a group only.
     'groups=$(for group in $(id -G); do printf " --group-add %s" "$group"; done)',

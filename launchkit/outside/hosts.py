@@ -74,7 +74,7 @@ class Hosts:
         self._archive = archive
         self._longest = interval_s
         self._containers = containers
-        self._delivered = False
+        self._made = self._delivered = False
         self._coming: dict[int, Job] = {}
         self._been: set[int] = set()
         self._waiting: dict[int, Pack] = {}
@@ -175,6 +175,7 @@ class Hosts:
 
     def _exchange_all(self) -> list[Ended]:
         if not self._delivered:
+            self._made = True
             self._exchange.deliver(self._archive)
             self._delivered = True
         if self._coming:
@@ -205,7 +206,7 @@ class Hosts:
             Whether to let the directory be.
         """
         deadline = time.monotonic() + patience_s
-        while self._delivered:
+        while self._made:
             try:
                 self._exchange.kill(containers=self._containers)
                 self._exchange.look(())
@@ -231,7 +232,8 @@ class Hosts:
     def _bear(self, error: ConnectionLost | OSError) -> list[Ended]:
         """Try again in a while: what runs there is as it was."""
         if not self._lost:
-            what = "cannot be reached" if isinstance(error, ConnectionLost) else "sends its files"
+            lost = isinstance(error, ConnectionLost)
+            what = "cannot be reached" if lost else "cannot send what jobs have written"
             log.warning(
                 "%s %s: %s; its jobs go on, and this is tried again", self._host, what, error
             )

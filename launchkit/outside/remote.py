@@ -68,10 +68,11 @@ class Remote:
         """Where the sweep's own files are, below the base."""
         return f"./{self.name}/.launchkit"
 
-    def _begin(self) -> str:
+    def _begin(self, *, plain: bool = True) -> str:
+        # What is read from programs is to be as they say it in no language; jobs have their own.
         return (
-            "export LC_ALL=C\n"
-            f"cd && cd -- {shlex.quote(self.base)} 2>/dev/null || exit {NOT_THERE_CODE}\n"
+            f"{'export LC_ALL=C' if plain else ''}\n".lstrip("\n")
+            + f"cd && cd -- {shlex.quote(self.base)} 2>/dev/null || exit {NOT_THERE_CODE}\n"
             f"own={shlex.quote(self.own)}\n"
         )
 
@@ -79,8 +80,8 @@ class Remote:
         """Make the directory, empty but for what the other scripts need, for its owner only."""
         base = shlex.quote(self.base)
         return (
-            "set -eu\ncd\n"
-            f"rm -rf -- {base}\nmkdir -p -- {base}\nchmod 700 -- {base}\ncd -- {base}\n"
+            f"set -eu\ncd\n{_remove(self.base)}"
+            f"mkdir -p -- {base}\nchmod 700 -- {base}\ncd -- {base}\n"
             f"mkdir -p -- {INCOMING} {shlex.quote(self.own)}\n"
             f"cd -- {shlex.quote(self.own)}\nmkdir -p remote carriers asks\n"
         )
@@ -118,13 +119,18 @@ class Remote:
             f"[ -d {UNPACKED} ] && exit 0\n"
             "rm -rf unpacking\n"
             f"{command} </dev/null >/dev/null &&\n"
-            f"  mv unpacking {UNPACKED} || {{ df -Pk . | tail -n 1 >&2; exit 1; }}\n"
+            # What jobs wrote there would be lost: it is to fail instead.
+            "  if [ -d unpacking/deps ]; then chmod -R a-w unpacking/deps; fi &&\n"
+            f"  mv unpacking {UNPACKED} || {{\n"
+            '    echo "the archive cannot be unpacked; free there, in kB:"'
+            " $(df -Pk . | tail -n 1 | awk '{print $4}') >&2\n"
+            "    exit 1\n  }\n"
         )
 
     def start(self, pack: int, sweep_id: str) -> str:
         """Start the host of a pack, unless that has been done."""
         return (
-            f'{self._begin()}cd -- "$own" || exit\n'
+            f'{self._begin(plain=False)}cd -- "$own" || exit\n'
             f"if mkdir remote/{pack}.begun 2>/dev/null; then\n"
             f'{_tag(sweep_id, ".")}export {TAG}="$tag"\n'
             f"setsid sh -c {shlex.quote(HOST)} {UNPACKED} {pack} </dev/null >/dev/null 2>&1 &\n"
@@ -202,7 +208,7 @@ class Remote:
 
     def remove(self) -> str:
         """Remove the directory."""
-        return f"cd && rm -rf -- {shlex.quote(self.base)}\n"
+        return f"cd || exit\n{_remove(self.base)}"
 
 
 _FACTS = "%y %i %s %T@ %C@ %m %p\\0"
@@ -231,6 +237,12 @@ def _pack(num: int, known: int) -> str:
         f'echo "pack {num} $how $(wc -c <"$look/said")"\n'
         'cat "$look/said"\n'
     )
+
+
+def _remove(path: str) -> str:
+    """Return lines that remove a directory, the copies of code in it that nobody may write to."""
+    where = shlex.quote(path)
+    return f"[ ! -d {where} ] || chmod -R u+w -- {where} 2>/dev/null || :\nrm -rf -- {where}\n"
 
 
 def _tag(sweep_id: str, own: str) -> str:

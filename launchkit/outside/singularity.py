@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launchkit.outside.containers import Container
+from launchkit.outside.scripts import UNPACKED
 from launchkit.outside.singularity_script import PROGRAMS, is_remote, singularity_trial
 from launchkit.outside.trial import last_line
 
@@ -98,9 +99,13 @@ def fetch(image: str, target: Path) -> None:
     """
     if target.exists():
         return
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="image-") as folder:
+    # Should this be killed, what it has made so far is removed with the archive.
+    unpacked = target.parent / UNPACKED
+    place = unpacked if unpacked.is_dir() else target.parent
+    with tempfile.TemporaryDirectory(dir=place, prefix="image-") as folder:
         new = Path(folder, "new.sif")
-        done = _call([find(), "--quiet", "--nocolor", "pull", str(new), image], FETCH_S)
+        command = [find(), "--quiet", "--nocolor", "pull", str(new), image]
+        done = _call(command, FETCH_S, {**_temporary(folder), **os.environ})
         if done.returncode or not new.exists():
             raise SingularityError(f"image is {image!r}, and it cannot be fetched: {_said(done)}")
         new.replace(target)
@@ -126,7 +131,7 @@ def trial(
         done = _call(
             ["sh", "-c", singularity_trial(container, script)],
             timeout,
-            {"APPTAINER_TMPDIR": folder, "SINGULARITY_TMPDIR": folder, **variables},
+            {**_temporary(folder), **variables},
         )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, _plain(done.stderr))
 
@@ -149,6 +154,11 @@ def _call(
         )
     except subprocess.TimeoutExpired:
         raise SingularityError(f"{find()} has not answered in {timeout:g} s") from None
+
+
+def _temporary(folder: str) -> dict[str, str]:
+    """Return the variables with the directory that images are unpacked to."""
+    return {"APPTAINER_TMPDIR": folder, "SINGULARITY_TMPDIR": folder}
 
 
 def _plain(text: str) -> str:

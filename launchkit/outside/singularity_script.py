@@ -66,7 +66,7 @@ def singularity_script(container: Container) -> str:
         *_program(),
         *_temporary_directory(),
         *mount_points(container.mounts, ("sweep", "real")),
-        *_command(container, _sweep_mounts()),
+        *_command(container, _sweep_mounts(around=container.around)),
         *_image(container.image),
         # Else it would mount the directory that it was started in, over the code.
         "cd /",
@@ -107,15 +107,14 @@ def _command(container: Container, more: Sequence[str]) -> Iterator[str]:
     yield f'set -- "$@" {shlex.join(words)}'
 
 
-def _sweep_mounts() -> list[str]:
+def _sweep_mounts(*, around: bool) -> list[str]:
+    up = "%/*" if around else ""
+    real, seen = (f'"${{{name}{up}}}"' if up else f'"${name}"' for name in ("real", "sweep"))
     # Where a link leads to the sweep, it may lead there inside as well.
     return [
-        f'[ "$real" = "$sweep" ] || {{ {_bind(REAL, REAL)}; }}',
-        _bind(REAL, '"$sweep"'),
+        f'[ "$real" = "$sweep" ] || {{ {_bind(real, real)}; }}',
+        _bind(real, seen),
     ]
-
-
-REAL = '"$real"'
 
 
 def _program() -> list[str]:

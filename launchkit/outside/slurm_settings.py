@@ -130,6 +130,17 @@ class SlurmSettings(Outside):
         return self.jobs_per_task > 1
 
     @property
+    def image_name(self) -> str:
+        """The image, where one is set."""
+        assert self.image is not None
+        return self.image
+
+    @property
+    def gives_gpus(self) -> bool:
+        """Whether tasks have GPUs."""
+        return self.gpu_count > 0
+
+    @property
     def gpu_count(self) -> int:
         """How many GPUs a task has."""
         return int(str(self.gpus or 0).rpartition(":")[2])

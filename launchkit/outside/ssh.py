@@ -282,7 +282,7 @@ def check_code(code: int, err: bytes) -> None:
 
 def explain(route: Route, error: ConnectionLost) -> str:
     """Say why a host cannot be reached, and what to do."""
-    said = str(error)
+    said = str(error).rstrip(".")
     begun = f"host is {route.host!r}, and ssh says: {said}"
     ways = {
         "resolve hostname": "check the name, or give it an alias (Host) in your ssh config",

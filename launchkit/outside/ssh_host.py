@@ -10,6 +10,7 @@ from launchkit.job import Job
 from launchkit.outside import probe, remote
 from launchkit.outside.containers import Container, docker_trial
 from launchkit.outside.probe import Found
+from launchkit.outside.singularity_script import singularity_trial
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, explain
 from launchkit.outside.ssh_settings import SshSettings
 
@@ -164,11 +165,7 @@ def _python(settings: SshSettings) -> str:
             f"docker image inspect {image} >/dev/null 2>&1 || docker pull --quiet {image} "
             f">/dev/null || exit\n{trial}"
         )
-    return (
-        "program=$(command -v apptainer || command -v singularity) || exit\n"
-        'flags=; [ "$(id -u)" != 0 ] || flags=--no-privs\n'
-        f'"$program" --quiet exec $flags {image} /bin/sh -c {shlex.quote(script)}'
-    )
+    return singularity_trial(container(settings), script)
 
 
 def _check_gpus(there: There, settings: SshSettings, jobs: Sequence[Job]) -> None:

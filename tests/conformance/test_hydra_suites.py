@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import testbed
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import (
@@ -20,8 +22,12 @@ from hydra_plugins.launchkit_launcher.launcher import LaunchkitLauncher
 EXISTING = "hydra.launcher.existing=set_aside"
 BATCHES = "hydra.sweeper.max_batch_size=2"
 HERE = (OutsideMode("here_no_doodad", ()), OutsideMode("local", ()))
-OUTSIDE = (DOCKER, SINGULARITY, SSH, SLURM)
+SEEING = (DOCKER, SINGULARITY, SLURM)
+"""Their jobs see the directories of this machine, at the same paths."""
+OUTSIDE = (*SEEING, SSH)
 """All but `sss`, whose jobs are started by a person, later."""
+AS_SELF = replace(SSH, settings={**SSH.settings, "host": testbed.SSH_ROOT_HOST})
+"""The programs of the suite write beside themselves, by an absolute path."""
 NO_CODE = "hydra.launcher.code_dirs=[]"
 SHARED = {
     # A program of the suite writes beside itself, where containers see the code read-only.
@@ -66,6 +72,14 @@ class TestBatches(BatchedSweeperTestSuite):
     pass
 
 
-@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), params(*HERE, *OUTSIDE, tells=flags))
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), params(*HERE, *SEEING, tells=flags))
 class TestIntegration(IntegrationTestSuite):
     pass
+
+
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), params(AS_SELF, tells=flags))
+class TestIntegrationOverSsh(IntegrationTestSuite):
+    """What of the suite does not want the working directory of this machine."""
+
+    test_custom_sweeper_run_workdir = None
+    test_to_absolute_path_multirun = None

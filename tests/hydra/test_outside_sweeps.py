@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import testbed
 from apps import App, Done, wait_for
-from outside_modes import DOCKER, SLURM, SSH, SSS, OutsideMode, marks, params
+from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, SSS, OutsideMode, marks, params
 
 from launchkit import process_table
 from launchkit.sweep import TAG, Sweep
@@ -53,19 +53,23 @@ def chosen(mode: OutsideMode, watched: Path, **settings: Any) -> list[str]:
     return [*mode.flags(**settings), "hydra.sweep.dir=sweep", f"+watched={watched}"]
 
 
+def elsewhere(sweep: Sweep, mode: OutsideMode) -> list[str]:
+    """Return what is there of a sweep beyond this machine's processes."""
+    if mode is DOCKER:
+        return asked("docker", "ps", "--all", "--quiet", f"--filter=name=launchkit-{sweep.id}")
+    if mode is SLURM:
+        return asked("squeue", "--noheader", f"--name=launchkit-{sweep.id}")
+    if mode is SSH:
+        home = Path(pwd.getpwnam(testbed.TEST_USER).pw_dir)
+        return [str(path) for path in (home / ".cache" / "launchkit").glob(f"*{sweep.id}*")]
+    return []
+
+
 def left(sweep: Sweep, mode: OutsideMode) -> list[str]:
     """Return what a sweep has left: processes, containers, tasks, directories."""
     found = [f"process {pid}" for pid in process_table.tagged(TAG, sweep.tag)]
-    if mode is DOCKER:
-        found += asked("docker", "ps", "--all", "--quiet", f"--filter=name=launchkit-{sweep.id}")
-    if mode is SLURM:
-        found += asked("squeue", "--noheader", f"--name=launchkit-{sweep.id}")
-    if mode is SSH:
-        home = Path(pwd.getpwnam(testbed.TEST_USER).pw_dir)
-        found += [str(path) for path in (home / ".cache" / "launchkit").glob(f"*{sweep.id}*")]
-    if (sweep.own / "unpacked").exists():
-        found.append("the unpacked archive")
-    return found
+    unpacked = sweep.own / "unpacked"
+    return [*found, *elsewhere(sweep, mode), *([str(unpacked)] if unpacked.exists() else [])]
 
 
 def asked(*words: str) -> list[str]:
@@ -124,12 +128,15 @@ def test_ctrl_c_ends_a_sweep_everywhere(app: App, watched: Path, mode: OutsideMo
     with app.started("-m", *chosen(mode, watched), "x=1,2,3,4") as program:
         record = done.directory / ".launchkit" / "jobs.jsonl"
         wait_for(lambda: record.exists() and "running" in done.states)
+        sweep = Sweep.open(done.directory)
+        assert left(sweep, mode)
+        assert elsewhere(sweep, mode) or mode is SINGULARITY
         program.send_signal(signal.SIGINT)
         said, _ = program.communicate(timeout=60)
     assert program.returncode == 130, said
     assert "Traceback" not in said
     assert done.states == ["cancelled"] * 4
-    assert not left(Sweep.open(done.directory), mode)
+    assert not left(sweep, mode)
 
 
 @pytest.mark.parametrize("mode", [pytest.param(DOCKER, id=DOCKER.name, marks=marks(DOCKER))])
@@ -138,3 +145,19 @@ def test_a_job_by_itself_may_have_other_needs(app: App, watched: Path, mode: Out
     threads = "hydra.launcher.cpus_per_job='${x}'"
     process = app.run("-m", *chosen(mode, watched), threads, "x=1,2")
     assert Done(process, app.directory / "sweep").values == ["1", "2"]
+
+
+@pytest.mark.parametrize("mode", params(DOCKER))
+def test_settings_may_refer_to_the_config(app: App, watched: Path, mode: OutsideMode) -> None:
+    app.write("return [os.environ['A'], os.listdir('/mnt')]", "place: inside\n", "import os")
+    (watched / "word").touch()
+    process = app.run(
+        "-m",
+        *chosen(mode, watched),
+        "hydra.launcher.env.A='${place}'",
+        f"hydra.launcher.inputs={{{watched}: /mnt}}",
+        "hydra.launcher.setup_commands=['export A=$A-${place}']",
+    )
+    assert Done(process, app.directory / "sweep").values == [["inside-inside", ["word"]]]
+    said = app.run("-m", *chosen(mode, watched), "hydra.launcher.env.A='${none}'", code=1).stderr
+    assert "none" in said

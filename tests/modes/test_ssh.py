@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -20,13 +21,11 @@ from mode_case import kill, states, wait_for_end_of
 from mode_tasks import Act, Same
 from ssh_testbed import CONFIG, home, relay
 
-from launchkit import dry_run, leftovers
 from launchkit import job as jobs
-from launchkit.display.progress import Progress
+from launchkit import leftovers
 from launchkit.job import Job, JobState, Needs
-from launchkit.modes import registry, ssh
+from launchkit.modes import registry
 from launchkit.outside import hosts, trace
-from launchkit.policy import Policy
 from launchkit.resume import work_of
 from launchkit.runner import Work
 from launchkit.sweep import Sweep, SweepError
@@ -186,7 +185,7 @@ class TestTheHost:
         base = base_of(sweep.directory)
         pid = int((base / "sweep/.launchkit/remote/0.pid").read_text().split()[0])
         os.killpg(pid, signal.SIGKILL)
-        out, err = program.communicate(timeout=60)
+        _, err = program.communicate(timeout=60)
         assert program.returncode == 0, err
         assert states(sweep) == ["completed", "completed"]
         assert [known.attempt for known in sweep.attempts().values()] == [2, 2]
@@ -199,7 +198,7 @@ class TestTheHost:
         sweep, pids = case.wait_for_blocks(tmp_path / "sweep", (0, 1))
         base = base_of(sweep.directory)
         shutil.rmtree(base)
-        out, err = program.communicate(timeout=60)
+        _, err = program.communicate(timeout=60)
         assert program.returncode == 0, err
         assert set(states(sweep)) == {"lost"}
         for pid in pids:  # nothing is there any more that says which they are
@@ -228,9 +227,8 @@ class TestTheHost:
 
     def test_what_is_on_the_host_stays_if_that_is_asked_for(self, tmp_path, case):
         case = _with(case, keep_remote=True)
-        for action in ("raises", "good"):
-            sweep = Sweep.open(tmp_path / "s") if action == "good" else case.make_sweep(tmp_path / "s")
-            resumed = action == "good"
+        sweep = case.make_sweep(tmp_path / "s")
+        for action, resumed in (("raises", False), ("good", True)):
             work = Work(sweep, case.make_jobs(sweep, [0]), Same(action), resumed=resumed)
             (outcome,) = case.drive(work)
             (kept,) = left_there(tmp_path)
@@ -244,7 +242,7 @@ class TestTheHost:
             Work(sweep, case.make_jobs(sweep, range(3)), Same("good"))
         )
         times = sorted((known.attempt.started, known.attempt.ended) for known in outcomes)
-        for (_, end), (start, _) in zip(times, times[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(times):
             assert end <= start
 
 
@@ -344,6 +342,21 @@ class TestInAContainer:
             ["completed", "failed", "completed"]
         )
         assert _containers(Sweep.open(tmp_path / "sweep")) == []
+
+    @pytest.mark.docker
+    def test_jobs_beside_the_sweeps_directory(self, tmp_path, case):
+        case = _with(case, host=testbed.SSH_ROOT_HOST, image=testbed.PYTHON_IMAGE)
+        self._beside(tmp_path, case)
+
+    @pytest.mark.apptainer
+    def test_jobs_beside_it_in_apptainer(self, tmp_path, case):
+        case = _with(case, image=str(testbed.PYTHON_SIF), container="singularity")
+        self._beside(tmp_path, case)
+
+    def _beside(self, tmp_path, case):
+        sweep = case.make_sweep(tmp_path / "around" / "sweep")
+        (outcome,) = case.drive(Work(sweep, [Job(0, (), tmp_path / "around" / "b")], Same("good")))
+        assert outcome.attempt.state is JobState.COMPLETED
 
     @pytest.mark.docker
     def test_whose_launcher_is_killed(self, tmp_path, case):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from bare_python import make_python
+
+# What the tests of the host share with those of the engine and the modes.
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("engine", "modes")]
 
 
 @pytest.fixture(autouse=True)

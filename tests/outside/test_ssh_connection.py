@@ -285,7 +285,7 @@ class TestWhatThereIs:
     def test_no_room_is_seen_before_anything_goes_there(self, connection):
         settings = SshSettings(host=ROUTE.host, ssh_config=CONFIG)
         there = ssh_host.look_around(connection, settings)
-        with pytest.raises(ValueError, match="has room for .* MB; the sweep needs"):
+        with pytest.raises(ValueError, match=r"has room for .* MB; the sweep needs"):
             ssh_host.check(there, settings, [], 10**16)
 
     def test_a_process_id_that_is_anothers_by_now_is_not_taken_for_the_hosts(self, connection):

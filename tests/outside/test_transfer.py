@@ -200,9 +200,7 @@ class TestComingHome:
         assert there.here("new/old").read_text() == "old"
 
     def test_what_does_not_change_is_not_fetched_again(self, there, monkeypatch):
-        there.act(
-            "os.makedirs('0'); open('0/a', 'w').write('a'); os.utime('0/a', (10**9, 10**9))"
-        )
+        there.act("os.makedirs('0'); open('0/a', 'w').write('a'); os.utime('0/a', (10**9, 10**9))")
         there.look()
         wanted = []
         monkeypatch.setattr(there.transfer, "take", lambda entries: wanted.extend(entries) or "")

@@ -1,0 +1,25 @@
+cd && cd -- ./.cache/launchkit/20260101-120000-abcdef-12345678 2>/dev/null || exit 97
+own='./a sweep'"'"'s/.launchkit'
+cd -- "$own" || exit
+if mkdir remote/0.begun 2>/dev/null; then
+set -- $(stat -c '%d %i' .)
+tag=$(printf '%s.%x.%x' 20260101-120000-abcdef "$1" "$2")
+export LAUNCHKIT_TAG="$tag"
+setsid sh -c 'stat=$(cat "/proc/$$/stat")
+pid=$$ pack=$1
+set -- ${stat##*) }
+echo "$pid ${20} $(cat /proc/sys/kernel/random/boot_id)" >"remote/$pack.new"
+mv -f "remote/$pack.new" "remote/$pack.pid"
+sh "./$0/final_script.sh" "$pack" >"carriers/$pack.log" 2>&1
+echo $? >"remote/$pack.new"
+mv -f "remote/$pack.new" "remote/$pack.code"
+' unpacked 0 </dev/null >/dev/null 2>&1 &
+fi
+round=0
+while [ $round -lt 200 ]; do
+  [ -e remote/0.pid ] && exit 0
+  round=$((round + 1))
+  sleep 0.05 2>/dev/null || sleep 1
+done
+echo "the host of the jobs does not start" >&2
+exit 1
