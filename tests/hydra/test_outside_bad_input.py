@@ -18,7 +18,8 @@ GB = 10**9
 
 
 @pytest.fixture
-def app(app: App) -> App:
+def app(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # Hydra's, of what it is going to drop
     return app.write(RAN, imports="from pathlib import Path")
 
 

@@ -64,6 +64,18 @@ class SshCase(ModeContract):
     settings: ClassVar = SETTINGS
     pickles = True
 
+    @pytest.fixture(autouse=True)
+    def _modes_are_closed(self):
+        """Close what a test has driven by hand, as the runner would."""
+        self.driven = []
+        yield
+        for mode, sweep in self.driven:
+            mode.close(sweep)
+
+    def submit(self, mode, sweep, made, task):
+        self.driven.append((mode, sweep))
+        super().submit(mode, sweep, made, task)
+
     def wait_for_blocks(self, directory, nums):
         # What is at home of the others by then is what is known when the launcher is killed.
         found = super().wait_for_blocks(directory, nums)
@@ -197,13 +209,17 @@ class TestTheHost:
         program = case.launch(tmp_path / "sweep", ["block", "block"])
         sweep, pids = case.wait_for_blocks(tmp_path / "sweep", (0, 1))
         base = base_of(sweep.directory)
+        host = int((base / "sweep/.launchkit/remote/0.pid").read_text().split()[0])
         shutil.rmtree(base)
         _, err = program.communicate(timeout=60)
         assert program.returncode == 0, err
         assert set(states(sweep)) == {"lost"}
-        for pid in pids:  # nothing is there any more that says which they are
-            if is_alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        # Nothing is there any more that says which processes they are.
+        os.killpg(host, signal.SIGKILL)
+        wait_for_end_of(pids[::2])
+        for pid in filter(is_alive, pids):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(base, ignore_errors=True)
 
     def test_two_sweeps_at_once_do_not_know_of_each_other(self, tmp_path, case):
         programs = [case.launch(tmp_path / name, ["waits_for_release"]) for name in ("a", "b")]

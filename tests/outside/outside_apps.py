@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -124,12 +123,3 @@ def spells(text: str) -> bool:
         return bool(OmegaConf.create({"v": value}).v == text)
     except (HydraException, OmegaConfBaseException):
         return False
-
-
-def left_behind(app: App, directory: str = "sweep") -> list[str]:
-    """Return what of a sweep that was refused is there: nothing, if all is well."""
-    place = os.path.join(app.directory, directory)
-    found = []
-    for top, folders, files in os.walk(place):
-        found += [os.path.relpath(os.path.join(top, name), place) for name in (*folders, *files)]
-    return sorted(found)

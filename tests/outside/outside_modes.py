@@ -33,11 +33,19 @@ class OutsideMode:
         What must be there for it.
     settings
         Its settings on the testbed.
+    label
+        What tells it from the same mode with other settings.
     """
 
     name: str
     components: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def id(self) -> str:
+        """What its tests are called."""
+        return "-".join(filter(None, (self.name, self.label)))
 
     @property
     def launcher(self) -> str:
@@ -79,6 +87,20 @@ SSS = OutsideMode(
     {"image": None, "partition": testbed.SLURM_PARTITION, "time_in_mins": 5},
 )
 MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS)
+SSH_DOCKER = OutsideMode(
+    "ssh",
+    ("ssh", "docker", "doodad"),
+    {**SSH.settings, "host": testbed.SSH_ROOT_HOST, "image": testbed.PYTHON_IMAGE},
+    "docker",
+)
+SLURM_IMAGE = OutsideMode(
+    "slurm_singularity",
+    ("slurm", "apptainer", "doodad"),
+    {**SLURM.settings, "image": str(testbed.PYTHON_SIF)},
+    "image",
+)
+IN_IMAGES = (SSH_DOCKER, SLURM_IMAGE)
+"""Modes that need no image, with one."""
 
 
 def marks(mode: OutsideMode) -> list[pytest.MarkDecorator]:
@@ -89,7 +111,7 @@ def marks(mode: OutsideMode) -> list[pytest.MarkDecorator]:
 def params(*modes: OutsideMode, without: Sequence[OutsideMode] = ()) -> list[Any]:
     """Return the modes, all of them where none is named, as parameters with their markers."""
     return [
-        pytest.param(mode, id=mode.name, marks=marks(mode))
+        pytest.param(mode, id=mode.id, marks=marks(mode))
         for mode in modes or MODES
         if mode not in without
     ]

@@ -15,7 +15,18 @@ from apps import App
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from outside_apps import KEEP, spells, sweep
-from outside_modes import DOCKER, SLURM, SSS, OutsideMode, params, quoted
+from outside_modes import (
+    DOCKER,
+    IN_IMAGES,
+    MODES,
+    SLURM,
+    SLURM_IMAGE,
+    SSH_DOCKER,
+    SSS,
+    OutsideMode,
+    params,
+    quoted,
+)
 
 from launchkit.launcher_util import run_experiment
 
@@ -77,13 +88,13 @@ def place() -> Iterator[tuple[Path, Path]]:
 
 def seeing(mode: OutsideMode, canary: Path) -> dict[str, Any]:
     """Return settings with which jobs could make the canary where it is watched."""
-    if mode is DOCKER:
+    if mode in (DOCKER, SSH_DOCKER):
         return {"container_args": [f"--volume={canary.parent}:{canary.parent}"]}
     # Slurm takes its time for each task.
-    return {"jobs_per_task": 5} if mode in (SLURM, SSS) else {}
+    return {"jobs_per_task": 5} if mode in (SLURM, SLURM_IMAGE, SSS) else {}
 
 
-@pytest.mark.parametrize("mode", params())
+@pytest.mark.parametrize("mode", params(*MODES, *IN_IMAGES))
 @given(data=st.data())
 @FEW
 def test_values_names_and_variables_arrive_as_they_were_written(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from apps import App, Done
 from outside_apps import ENDINGS, ENDS, sweep
-from outside_modes import SSS, OutsideMode, params
+from outside_modes import IN_IMAGES, MODES, SSS, OutsideMode, params
 
 from launchkit import load_sweep
 from launchkit.job import read
@@ -108,10 +108,10 @@ def last_words(done: Done, num: int, stream: str) -> str:
     return re.sub(r"^\[[^]]*\]", "", lines[-1]) if lines else ""
 
 
-@pytest.mark.parametrize("mode", params())
+@pytest.mark.parametrize("mode", params(*MODES, *IN_IMAGES))
 def test_the_example(example: tuple[App, Done], mode: OutsideMode) -> None:
     app, local = example
-    done = sweep(app, mode, *EXAMPLE, directory=mode.name)
+    done = sweep(app, mode, *EXAMPLE, directory=mode.id)
     assert done.states == ["completed"] * 4
     assert done.values == local.values
     assert names(done) == names(local)
@@ -130,10 +130,10 @@ def test_the_example(example: tuple[App, Done], mode: OutsideMode) -> None:
             assert (path.stat().st_uid, path.stat().st_gid) == (os.getuid(), os.getgid())
 
 
-@pytest.mark.parametrize("mode", params())
+@pytest.mark.parametrize("mode", params(*MODES, *IN_IMAGES))
 def test_jobs_that_end_in_all_ways(endings: tuple[App, Done], mode: OutsideMode) -> None:
     app, local = endings
-    done = sweep(app, mode, *ALL_ENDS, directory=mode.name, code=1)
+    done = sweep(app, mode, *ALL_ENDS, directory=mode.id, code=1)
     assert len(set(ends(local))) == len(ENDINGS) - 1  # a value that is no value is no failure
     assert ends(done) == ends(local)
     assert names(done) == names(local)
