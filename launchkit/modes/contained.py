@@ -128,4 +128,8 @@ def all_gpus(settings: Contained) -> dict[str, str]:
         return {}
     named = settings.gpus
     gpus = find_gpus() if named is None or isinstance(named, str) else tuple(map(str, named))
+    if not gpus:
+        raise ValueError(
+            f"gpus is {named!r} and gpus_per_job {settings.gpus_per_job!r}, and there is no GPU here"
+        )
     return {GPU_VARIABLE: ",".join(gpus)}

@@ -6,12 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("engine", "modes")]
-
 from engine_helpers import PATIENCE_S, environment, is_alive, wait_until
 from mode_case import changes_of
 from mode_tasks import Act
@@ -21,8 +17,6 @@ from launchkit.job import Job, JobError, JobState, Needs, end, read, start
 from launchkit.outside import asks, packs
 from launchkit.outside.asks import Ask
 from launchkit.sweep import Sweep
-
-TASKS = str(Path(__file__).parents[1] / "modes")
 
 
 class Case:
