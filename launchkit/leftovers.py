@@ -73,7 +73,8 @@ def kill_left(sweep: Sweep) -> None:
     by its environment, or by having been started in the job's session while the job ran.
     Elsewhere, it is the mode's affair.
     """
-    registry.create(sweep.mode, sweep.settings).end_left(sweep)
+    for mode, settings in (*sweep.earlier, (sweep.mode, sweep.settings)):
+        registry.create(mode, settings).end_left(sweep)
     left_behind = [_Leader.of(job, known) for job, known in _attempts(sweep)]
     leaders = {leader.pid: leader for leader in left_behind if leader is not None}
     deadline = time.monotonic() + ROUNDS_S

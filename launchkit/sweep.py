@@ -46,6 +46,8 @@ class Sweep:
         The command line that started it.
     created
         Seconds since the epoch.
+    earlier
+        The modes that it was run in before it was resumed in another, and their settings.
     """
 
     directory: Path
@@ -56,6 +58,7 @@ class Sweep:
     created: float
     policy: Mapping[str, Any] = field(default_factory=dict)
     size: int | None = None
+    earlier: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     _jobs: list[Job] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -135,6 +138,7 @@ class Sweep:
                 created=content["created"],
                 policy=content.get("policy", {}),
                 size=content.get("size"),
+                earlier=tuple((mode, settings) for mode, settings in content.get("earlier", ())),
             )
         except (KeyError, TypeError) as error:
             raise _damaged(directory, error) from error
@@ -156,8 +160,16 @@ class Sweep:
         size: int | None = None,
     ) -> Sweep:
         """Return the sweep with another mode and other settings, which its file then has."""
+        earlier = self.earlier
+        if (mode, dict(settings)) != (self.mode, dict(self.settings)):
+            earlier = (*earlier, (self.mode, self.settings))
         sweep = replace(
-            self, mode=mode, settings=dict(settings), policy=dict(policy), size=size or self.size
+            self,
+            mode=mode,
+            settings=dict(settings),
+            policy=dict(policy),
+            size=size or self.size,
+            earlier=earlier,
         )
         files.write_atomic(sweep.own / "sweep.json", sweep._text(), mode=0o600)
         return sweep
@@ -236,6 +248,7 @@ class Sweep:
             "size": self.size,
             "command": list(self.command),
             "created": self.created,
+            **({"earlier": self.earlier} if self.earlier else {}),
         }
         return json.dumps(content, default=str) + "\n"
 

@@ -9,6 +9,7 @@ import time
 from launchkit import driver, requests
 from launchkit.display.report import counts
 from launchkit.job import Attempt, JobState
+from launchkit.modes import registry
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
 
@@ -36,11 +37,15 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"{sweep.directory} has no job {num}; it has {len(jobs)}")
     wanted = set(options.num or jobs)
     attempts = standing(sweep)
+    last = driver.current(sweep)
+    driven = last is not None and last.alive is not False
     if not _unended(attempts, wanted):
+        if not driven and registry.find(sweep.mode).leaves_elsewhere:
+            # They are said to have ended; what ran them elsewhere need not have.
+            _end_what_is_left(sweep, wanted)
         print("nothing to cancel: all of these jobs have ended")
         return 0
-    last = driver.current(sweep)
-    if last is None or last.alive is False:
+    if last is None or not driven:
         _end_what_is_left(sweep, wanted)
     else:
         requests.ask_to_cancel(sweep, tuple(options.num) or None)

@@ -16,6 +16,7 @@ from launchkit.display.progress import Progress
 from launchkit.display.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
 from launchkit.job import Attempt, Job, JobState
 from launchkit.masking import mask_overrides, mask_text
+from launchkit.modes import registry
 from launchkit.standing import describe as describe_driver
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
@@ -86,6 +87,9 @@ def launcher_lines(sweep: Sweep, attempts: Mapping[int, Attempt]) -> list[str]:
     left = sum(known.state is not JobState.COMPLETED for known in attempts.values())
     if not left:
         return []
+    submitted = any(known.state is JobState.SUBMITTED for known in attempts.values())
+    if submitted and registry.find(sweep.mode).hands_over:
+        return [f"its jobs are carried by hand: see {sweep.directory / 'README.txt'}"]
     count = f"{left} job{'s' * (left != 1)}"
     directory = shlex.quote(str(sweep.directory))
     return [f"{describe_driver(sweep)}: `launchkit resume {directory}` runs the {count} left"]

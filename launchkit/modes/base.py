@@ -76,6 +76,9 @@ class Mode(ABC):
     hands_over: bool = False
     """Whether `submit` leaves the jobs to somebody else, and nobody here sees them end."""
 
+    leaves_elsewhere: bool = False
+    """Whether a killed launcher may leave more of a sweep than this machine's processes."""
+
     @classmethod
     def lacking(cls) -> list[str]:
         """Return what this mode needs and does not find on this machine, a phrase each."""

@@ -42,6 +42,7 @@ class CarriedMode(Mode, Generic[S]):
     A subclass sets `Settings`, and says what its carriers and scripts are.
     """
 
+    leaves_elsewhere = True
     Settings: ClassVar[type[Outside]]
     """A dataclass of the mode's settings."""
 

@@ -127,9 +127,12 @@ def all_gpus(settings: Contained) -> dict[str, str]:
     if not settings.gives_gpus:
         return {}
     named = settings.gpus
-    gpus = find_gpus() if named is None or isinstance(named, str) else tuple(map(str, named))
+    if named is not None and not isinstance(named, str):
+        return {GPU_VARIABLE: ",".join(map(str, named))}
+    gpus = find_gpus()
     if not gpus:
         raise ValueError(
-            f"gpus is {named!r} and gpus_per_job {settings.gpus_per_job!r}, and there is no GPU here"
+            f"gpus is {named!r} and gpus_per_job {settings.gpus_per_job!r}, and this machine has "
+            "no GPU"
         )
     return {GPU_VARIABLE: ",".join(gpus)}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hydra_plugins.launchkit_launcher._settings import HereNoDoodadConf, LocalConf
+from hydra_plugins.launchkit_launcher._settings import NODES
 from launchkit import commands
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +200,8 @@ def test_a_command_that_is_none_is_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_settings_of_a_page_are_settings(page: Path) -> None:
-    known = {field.name for conf in (HereNoDoodadConf, LocalConf) for field in fields(conf)}
+    confs = [conf for (group, _), conf in NODES.items() if group == "hydra/launcher"]
+    known = {field.name for conf in confs for field in fields(conf)}
     named = re.findall(r"hydra\.launcher\.(\w+)", page.read_text(encoding="utf-8"))
     others = {"ray", "timeout", "gpus_per_node"} if page.name == "comparison.md" else set()
     assert {*named} - known - others == set()
