@@ -32,9 +32,9 @@ PACKAGES = {"hydra-core": "hydra", "omegaconf": "omegaconf", "cloudpickle": "clo
 PATHS = "LAUNCHKIT_PATHS"
 """The environment variable that says, as JSON, where directories of the launcher's are here."""
 
-CWD = "LAUNCHKIT_CWD"
-"""The environment variable with the working directory of the jobs, where it is not that of
-their code."""
+SAME_CWD = "LAUNCHKIT_SAME_CWD"
+"""The environment variable that says that jobs have the launcher's own working directory, and
+not the copy of it that goes along with their code."""
 
 LARGE = 512
 """Bytes from which on a bytes object is kept in a file of its own."""
@@ -134,11 +134,18 @@ def load(sweep: Sweep, num: int = 0, *, other_versions: bool = False) -> Task:
         raise PayloadError(f"{path} cannot be read ({error}); start the sweep again") from error
     entries = [_here(entry) for entry in header["path"]]
     sys.path[:] = [*sys.path, *(entry for entry in entries if entry not in sys.path)]
-    cwd = os.environ.get(CWD) or _here(header["cwd"])
-    if os.path.isdir(cwd):  # noqa: PTH112
-        os.chdir(cwd)
+    if not os.environ.get(SAME_CWD) or not _enter(header["cwd"]):
+        _enter(_here(header["cwd"]))
     task: Task = _Unpickler(data, sweep.own / "shared").load()
     return task
+
+
+def _enter(directory: str) -> bool:
+    """Make a directory the working directory, if it is there."""
+    found = os.path.isdir(directory)  # noqa: PTH112
+    if found:
+        os.chdir(directory)
+    return found
 
 
 def _here(path: str) -> str:

@@ -28,6 +28,7 @@ from launchkit.outside.singularity import SingularityError
 from launchkit.outside.singularity_script import IMAGE, is_remote
 from launchkit.outside.slurm import Seen, SlurmError, SlurmSilent
 from launchkit.outside.slurm_tasks import Array, Tasks, arrays
+from launchkit.payload import SAME_CWD
 from launchkit.standing import GONE
 from launchkit.sweep import TAG, Sweep, SweepError
 
@@ -55,9 +56,9 @@ class SlurmMode(SlurmPacksMode):
 
     def array_script(self, sweep: Sweep) -> str:
         """Return what each task runs."""
-        return slurm_script.array_script(
-            sweep.directory, {TAG: sweep.tag}, self.settings.max_requeues
-        )
+        # What a job writes beside its program is not to land in a copy that is removed.
+        variables = {TAG: sweep.tag, SAME_CWD: "1"}
+        return slurm_script.array_script(sweep.directory, variables, self.settings.max_requeues)
 
     def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
         """Ask Slurm whether it would take the tasks."""

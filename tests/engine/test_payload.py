@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import stat
 import threading
 
 import pytest
-from engine_helpers import run_python
+from engine_helpers import environment, run_python
 
 from launchkit import payload
 from launchkit.payload import PayloadError
@@ -104,6 +105,38 @@ payload.save(Sweep.open(sys.argv[1]), Task())
 """
     run_python(program, sweep.directory, tmp_path / "users")
     assert run_python(LOAD, sweep.directory, cwd="/").split()[0] == str(tmp_path / "users")
+
+
+@pytest.mark.parametrize(
+    ("same", "exists", "expected"),
+    [(False, True, "there/sub"), (True, True, "users/sub"), (True, False, "there/sub")],
+)
+def test_code_that_came_along_is_found_where_it_is(sweep, tmp_path, same, exists, expected):
+    users, there = tmp_path / "users", tmp_path / "there"
+    for top in (users, there):
+        (top / "sub").mkdir(parents=True)
+    (users / "users_module.py").write_text(
+        "import os\nclass Task:\n    def run(self, job): return (os.getcwd(), __file__)\n"
+    )
+    program = """
+import os, sys
+os.chdir(sys.argv[2] + "/sub")
+sys.path.insert(0, sys.argv[2])
+from users_module import Task
+from launchkit import payload
+from launchkit.sweep import Sweep
+payload.save(Sweep.open(sys.argv[1]), Task())
+"""
+    run_python(program, sweep.directory, users)
+    (users / "users_module.py").rename(there / "users_module.py")
+    if not exists:
+        shutil.rmtree(users)
+    variables = {payload.PATHS: json.dumps({str(users): str(there)})}
+    if same:
+        variables[payload.SAME_CWD] = "1"
+    said = run_python(LOAD, sweep.directory, cwd="/", env=environment(**variables))
+    assert str(tmp_path / expected) in said
+    assert str(there / "users_module.py") in said
 
 
 def test_it_is_for_the_owner_only(sweep):

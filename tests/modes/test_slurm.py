@@ -312,6 +312,16 @@ class TestArrays(SlurmCase):
         return bool(subprocess.run(command, capture_output=True, check=True).stdout.strip())
 
 
+class TestWhere(SlurmCase):
+    """Where jobs are that run on the nodes' own Python."""
+
+    def test_a_job_has_the_launchers_working_directory(self, tmp_path, monkeypatch):
+        here = Path(CODE[0])
+        monkeypatch.chdir(here)
+        (outcome,) = self.run(tmp_path / "sweep", Same("where"), 1)
+        assert outcome.value[1] == str(here)
+
+
 class TestAsking(SlurmCase):
     """A controller that is asked seldom, and does not always answer."""
 
