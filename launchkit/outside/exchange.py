@@ -28,6 +28,8 @@ TRIES = 3
 """How often a job's files are fetched that cannot be, before the job has ended without them."""
 SHARED = re.compile(r"sweep\.json|jobs\.jsonl|packs\.jsonl|payload(-\d+)?\.pkl|shared")
 """What the hosts need of the sweep's own files."""
+UNFINISHED = re.compile(rb"(^|/)\.[^/]+\.[0-9a-f]{12}\.tmp$")
+"""Files that `files.atomic_writer` has not given their names yet."""
 STATE = os.fsencode(f"/{OWN_DIR}/state.json")
 
 
@@ -235,6 +237,8 @@ class Exchange:
 
     def _is_news(self, entry: Entry) -> bool:
         if self._known.get(entry.name) == entry:
+            return False
+        if UNFINISHED.search(entry.name):
             return False
         if entry.name.startswith(self._own) and not entry.size:
             return False  # a log that nothing is in

@@ -85,6 +85,7 @@ class Hosts:
         self._took = 0.0
         self._next = 0.0
         self._lost = 0
+        self._missed = False
         self._given_up = False
         self.looks = 0
         """How often it was looked at what is there."""
@@ -159,8 +160,10 @@ class Hosts:
         if self._lost:
             log.warning("%s is reached again", self._host)
             self._lost = 0
-        if self._exchange.problem:
+        # A file may vanish between two looks; one that cannot come does not the next time either.
+        if self._exchange.problem and self._missed:
             log.warning("not all files come home: %s", self._exchange.problem)
+        self._missed = bool(self._exchange.problem)
         self._interval = self._longer()
         self._next = time.monotonic() + self._interval
         return ended

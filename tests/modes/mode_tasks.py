@@ -128,6 +128,12 @@ def removes_its_directory(job):
     job.directory.rmdir()
 
 
+def leaves_an_unfinished_file(job):
+    """Leave what a process leaves that is killed while it writes."""
+    (job.directory / ".itr_3.pkl.0123456789ab.tmp").write_text("half")
+    (job.directory / "itr_2.pkl").write_text("whole")
+
+
 def where(job):
     return os.getpid(), os.getcwd(), threading.active_count()
 
@@ -245,6 +251,7 @@ ACTIONS = {
     "good": good,
     "chatty": chatty,
     "chatty_outside_python": chatty_outside_python,
+    "leaves_an_unfinished_file": leaves_an_unfinished_file,
     "where": where,
     "block": block,
     "block_at_first": block_at_first,

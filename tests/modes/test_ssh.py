@@ -241,6 +241,12 @@ class TestTheHost:
         assert (tmp_path / "around/beside/.launchkit/stdout.log").read_text("utf-8")
         assert {path.name for path in (tmp_path / "around").iterdir()} == {"sweep", "beside"}
 
+    def test_a_file_that_was_never_finished_stays_there(self, tmp_path, case, caplog):
+        (outcome,) = case.run(tmp_path / "sweep", Same("leaves_an_unfinished_file"), 1)
+        names = {path.name for path in outcome.job.directory.iterdir()}
+        assert names == {".launchkit", "itr_2.pkl"}
+        assert not caplog.records
+
     def test_what_is_on_the_host_stays_if_that_is_asked_for(self, tmp_path, case):
         case = _with(case, keep_remote=True)
         sweep = case.make_sweep(tmp_path / "s")
