@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from launchkit.job import Job
 from launchkit.machine.placement import GPU_VARIABLE, find_gpus
 from launchkit.machine.slots import Slots
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
 from launchkit.modes.carried import roots_of
 from launchkit.outside.containers import Container, Mount
+from launchkit.outside.scripts import run_script
 from launchkit.outside.settings import Outside
 from launchkit.outside.slurm_settings import SlurmSettings
 from launchkit.outside.trial import (
@@ -42,6 +44,26 @@ class Contained(Outside, Slots):
         """The image, which is set."""
         assert self.image is not None
         return self.image
+
+
+def describe(settings: Contained, jobs: Sequence[Job]) -> list[str]:
+    """Return how many containers there are at a time, in words.
+
+    Raises
+    ------
+    ValueError
+        If a job needs more than this machine has.
+    """
+    places = settings.places()
+    for job in jobs:
+        places.check(job)
+    return [f"{places.describe()} on this machine, a container each: {settings.image}"]
+
+
+def run_sh(settings: Contained) -> str:
+    """Return the script that starts Python in a container."""
+    where = f"image {settings.image!r}"
+    return run_script(settings.python, settings.env, settings.setup_commands, where)
 
 
 def container(

@@ -21,7 +21,7 @@ from launchkit.outside import docker
 from launchkit.outside.containers import LABEL, USER, docker_script
 from launchkit.outside.docker import DockerError
 from launchkit.outside.packs import Pack
-from launchkit.outside.scripts import UNPACKED, run_script
+from launchkit.outside.scripts import UNPACKED
 from launchkit.sweep import TAG, Sweep, SweepError
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,7 @@ class DockerMode(CarriedMode[DockerSettings]):
 
     def describe(self, jobs: Sequence[Job]) -> list[str]:
         """Say how many containers there are at a time."""
-        places = self.settings.places()
-        for job in jobs:
-            places.check(job)
-        return [f"{places.describe()} on this machine, a container each: {self.settings.image}"]
+        return contained.describe(self.settings, jobs)
 
     def scripts(self, baggage: Baggage, sweep: Sweep, roots: Sequence[Path]) -> dict[str, str]:
         """Return the scripts that start a container, and Python in it."""
@@ -59,9 +56,7 @@ class DockerMode(CarriedMode[DockerSettings]):
         container = contained.container(settings, baggage, roots)
         return {
             "final_script.sh": docker_script(container, _prefix(sweep)),
-            "run.sh": run_script(
-                settings.python, settings.env, settings.setup_commands, f"image {settings.image!r}"
-            ),
+            "run.sh": contained.run_sh(settings),
         }
 
     def carriers(self, sweep: Sweep) -> Carriers:

@@ -6,6 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 from launchkit import worker
 from launchkit.job import HEARTBEAT_S, Attempt, Job, beat
@@ -25,22 +27,12 @@ class LocalMode(Mode):
 
     Parameters
     ----------
-    n_jobs
-        How many run at a time; None for as many as the GPUs given out allow, or else as the
-        cores this process may use.
     start_method
         ``fork`` starts a job with all that the launcher has imported, in shared memory;
         ``spawn`` starts a new interpreter, and needs a task that can be pickled; ``auto``
         forks where that is safe.
-    gpus
-        The GPUs to give out, by the numbers or names that ``CUDA_VISIBLE_DEVICES`` takes, or
-        ``auto`` for all there are; None to leave them to the jobs.
-    jobs_per_gpu
-        How many jobs share a GPU.
-    gpus_per_job
-        How many GPUs a job gets; None for one where they are given out.
-    cpus_per_job
-        How many threads a job's numerical libraries may use; None to leave it to them.
+    **slots
+        How jobs share the machine: the settings of `Slots`.
 
     Raises
     ------
@@ -50,22 +42,8 @@ class LocalMode(Mode):
 
     name = "local"
 
-    def __init__(
-        self,
-        n_jobs: int | None = None,
-        start_method: str = "auto",
-        gpus: str | Sequence[int | str] | None = None,
-        jobs_per_gpu: int = 1,
-        gpus_per_job: int | None = None,
-        cpus_per_job: int | None = None,
-    ) -> None:
-        self._places = Slots(
-            n_jobs=n_jobs,
-            gpus=gpus,
-            jobs_per_gpu=jobs_per_gpu,
-            gpus_per_job=gpus_per_job,
-            cpus_per_job=cpus_per_job,
-        ).places()
+    def __init__(self, start_method: str = "auto", **slots: Any) -> None:
+        self._places = Slots(**slots).places()
         if start_method not in START_METHODS:
             raise ValueError(
                 f"start_method is {start_method!r}; it must be one of {', '.join(START_METHODS)}"
@@ -78,6 +56,11 @@ class LocalMode(Mode):
         self._stopped: list[Job] = []
         self._pool = Pool(self._places, self._start)
         self._next_beat = 0.0
+
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Return the name of its own setting, and those of `Slots`."""
+        return ["start_method", *(field.name for field in fields(Slots))]
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Say how the processes will be started."""

@@ -18,7 +18,7 @@ from launchkit.modes.carriers import Carriers, Clients
 from launchkit.modes.contained import Contained
 from launchkit.outside import singularity
 from launchkit.outside.packs import Pack
-from launchkit.outside.scripts import UNPACKED, run_script
+from launchkit.outside.scripts import UNPACKED
 from launchkit.outside.singularity import SingularityError
 from launchkit.outside.singularity_script import IMAGE, is_remote, singularity_script
 from launchkit.sweep import TAG, Sweep, SweepError
@@ -44,10 +44,7 @@ class SingularityMode(CarriedMode[SingularitySettings]):
 
     def describe(self, jobs: Sequence[Job]) -> list[str]:
         """Say how many containers there are at a time."""
-        places = self.settings.places()
-        for job in jobs:
-            places.check(job)
-        return [f"{places.describe()} on this machine, a container each: {self.settings.image}"]
+        return contained.describe(self.settings, jobs)
 
     def scripts(self, baggage: Baggage, sweep: Sweep, roots: Sequence[Path]) -> dict[str, str]:
         """Return the scripts that start a container, and Python in it."""
@@ -56,9 +53,7 @@ class SingularityMode(CarriedMode[SingularitySettings]):
         container = replace(contained.container(settings, baggage, roots), image=image)
         return {
             "final_script.sh": singularity_script(container),
-            "run.sh": run_script(
-                settings.python, settings.env, settings.setup_commands, f"image {settings.image!r}"
-            ),
+            "run.sh": contained.run_sh(settings),
         }
 
     def carriers(self, sweep: Sweep) -> Carriers:

@@ -10,13 +10,13 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from launchkit import files
 from launchkit.job import OWN_DIR, Attempt, Job
 from launchkit.outside import asks
-from launchkit.outside.listing import Entry, Look
+from launchkit.outside.listing import Entry, Look, PackLook
 from launchkit.outside.remote import Remote
 from launchkit.outside.ssh import Connection
 from launchkit.outside.transfer import Transfer
@@ -31,22 +31,6 @@ SHARED = re.compile(r"sweep\.json|jobs\.jsonl|packs\.jsonl|payload(-\d+)?\.pkl|s
 UNFINISHED = re.compile(rb"(^|/)\.[^/]+\.[0-9a-f]{12}\.tmp$")
 """Files that `files.atomic_writer` has not given their names yet."""
 STATE = os.fsencode(f"/{OWN_DIR}/state.json")
-
-
-@dataclass(frozen=True)
-class Stand:
-    """How a pack stands, after an exchange.
-
-    Parameters
-    ----------
-    alive
-        Whether its host runs.
-    code
-        The exit code of one that has ended; None if it cannot be known.
-    """
-
-    alive: bool
-    code: int | None
 
 
 class Exchange:
@@ -137,30 +121,29 @@ class Exchange:
 
     # Home
 
-    def look(self, packs: Iterable[int]) -> tuple[dict[int, Stand], dict[int, Attempt]]:
+    def look(self, packs: Iterable[int]) -> tuple[Mapping[int, PackLook], dict[int, Attempt]]:
         """Bring home what has changed; return how packs stand, and how jobs have ended.
 
         A job that has ended has all its files here.
         """
         known = {pack: self._heard.get(pack, 0) for pack in packs}
         seen = Look.parse(self._connection.run(self._remote.look(known)))
-        stands = {pack: Stand(each.alive, each.code) for pack, each in seen.packs.items()}
         heard: dict[int, Attempt] = {}
         whole = {}
         for pack, each in seen.packs.items():
             told, whole[pack] = asks.parse_ended(each.told)
             heard.update(told)
-        over = not any(stand.alive for stand in stands.values())
+        over = not any(each.alive for each in seen.packs.values())
         complete = self._bring(seen, heard, over=over)
         if not complete and self._failures < TRIES:
-            alive = {pack: Stand(alive=True, code=None) for pack in stands}
-            return alive, {}
+            # It is heard once more.
+            return {k: replace(each, alive=True, code=None) for k, each in seen.packs.items()}, {}
         for pack, count in whole.items():
             self._heard[pack] = known[pack] + count
         ended = {num: attempt for num, attempt in heard.items() if num in self._out}
         if heard or over:
             self._failures = 0
-        return stands, ended
+        return seen.packs, ended
 
     def settle(self, nums: Iterable[int]) -> None:
         """Take note that jobs have ended: what is there of them is of no interest any more."""

@@ -16,7 +16,8 @@ from launchkit.doodad import ssh_mode
 from launchkit.job import Attempt, Job, JobError
 from launchkit.machine.pool import Ended
 from launchkit.outside import asks
-from launchkit.outside.exchange import Exchange, Stand
+from launchkit.outside.exchange import Exchange
+from launchkit.outside.listing import PackLook
 from launchkit.outside.packs import Pack
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost
@@ -284,7 +285,7 @@ class Hosts:
         self.ended.update(ended)
         return [self._end(num, stand) for num, stand in stands.items() if not stand.alive]
 
-    def _end(self, num: int, stand: Stand) -> Ended:
+    def _end(self, num: int, stand: PackLook) -> Ended:
         del self._running[num]
         self._doomed.discard(num)
         return Ended(num, GONE_CODE if stand.code is None else stand.code)

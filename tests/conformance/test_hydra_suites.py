@@ -56,8 +56,13 @@ def flags(mode: OutsideMode) -> tuple[dict[str, Any], list[str]]:
     return {}, ["-m", *mode.flags(), *shared, EXISTING]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plugins() -> None:
+    """Load the plugins: the suites' fixtures save and restore Hydra's singletons."""
+    Plugins.instance()
+
+
 def test_hydra_discovers_the_launcher() -> None:
-    # Also loads the plugins: the suites' fixtures save and restore Hydra's singletons.
     found = {clazz.__name__ for clazz in Plugins.instance().discover(Launcher)}
     assert LaunchkitLauncher.__name__ in found
 

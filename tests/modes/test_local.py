@@ -65,7 +65,7 @@ def test_auto_spawns_where_forking_is_not_safe(tmp_path, monkeypatch):
     made = contract.make_jobs(sweep, [0])
     for safe, words in ((True, "forked from this process"), (False, "-m launchkit.worker")):
         monkeypatch.setattr("launchkit.machine.processes.fork_is_safe", lambda safe=safe: safe)
-        (line,) = LocalMode(3).plan(sweep, made, Same("good")).lines
+        (line,) = LocalMode(n_jobs=3).plan(sweep, made, Same("good")).lines
         assert line.startswith("3 at a time")
         assert words in line
 
@@ -106,7 +106,7 @@ def test_a_number_of_jobs_that_is_none_is_refused(n_jobs):
     with pytest.raises(ValueError, match=r"n_jobs is .*; it must be a whole number of 1 or more"):
         registry.create("local", {"n_jobs": n_jobs})
     with pytest.raises(ValueError) as caught:
-        LocalMode(n_jobs)
+        LocalMode(n_jobs=n_jobs)
     assert repr(n_jobs) in str(caught.value)
 
 
