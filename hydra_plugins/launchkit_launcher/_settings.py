@@ -127,6 +127,9 @@ class LocalDockerConf(OutsideConf, SlotsConf):
     _target_: str = LAUNCHER
     mode: str = "local_docker"
 
+    jobs_per_container: int = 1
+    """How many jobs run in a container, one after the other: for many short ones."""
+
 
 @dataclass
 class LocalSingularityConf(OutsideConf, SlotsConf):
@@ -134,6 +137,9 @@ class LocalSingularityConf(OutsideConf, SlotsConf):
 
     _target_: str = LAUNCHER
     mode: str = "local_singularity"
+
+    jobs_per_container: int = 1
+    """How many jobs run in a container, one after the other: for many short ones."""
 
 
 @dataclass

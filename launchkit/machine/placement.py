@@ -98,15 +98,18 @@ class Places:
         self._taken = 0
         self._taken_cores = 0
 
+    @property
+    def many(self) -> int:
+        """How many jobs run at a time, if none needs more than the settings give it."""
+        if self._n_jobs is not None:
+            return self._n_jobs
+        if self._gpus and self._gpus_per_job != 0:
+            return len(self._gpus) * self._jobs_per_gpu // (self._gpus_per_job or 1)
+        return max(1, self._cores // (self._cpus_per_job or 1))
+
     def describe(self) -> str:
         """Return how many jobs run at a time, in words."""
-        if self._n_jobs is not None:
-            many = f"{self._n_jobs} at a time"
-        elif self._gpus and self._gpus_per_job != 0:
-            per_job = self._gpus_per_job or 1
-            many = f"{len(self._gpus) * self._jobs_per_gpu // per_job} at a time"
-        else:
-            many = f"{max(1, self._cores // (self._cpus_per_job or 1))} at a time"
+        many = f"{self.many} at a time"
         if self._gpus:
             many += f" on GPUs {', '.join(self._gpus)}"
         if self._cpus_per_job:

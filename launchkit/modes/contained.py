@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -13,7 +14,9 @@ from launchkit.machine.slots import Slots
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
 from launchkit.modes.carried import roots_of
+from launchkit.outside import packs
 from launchkit.outside.containers import Container, Mount
+from launchkit.outside.packs import Pack
 from launchkit.outside.scripts import run_script
 from launchkit.outside.settings import Outside
 from launchkit.outside.slurm_settings import SlurmSettings
@@ -24,11 +27,26 @@ from launchkit.outside.trial import (
     check_overlaps,
     input_mounts,
 )
+from launchkit.policy import check_whole
+from launchkit.sweep import Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contained(Outside, Slots):
-    """The settings of a mode that runs jobs in containers on this machine."""
+    """The settings of a mode that runs jobs in containers on this machine.
+
+    Parameters
+    ----------
+    jobs_per_container
+        How many jobs run in a container, one after the other.
+
+    Raises
+    ------
+    ValueError
+        If a setting is wrong.
+    """
+
+    jobs_per_container: int = 1
 
     EXAMPLE: ClassVar[str]
     """What `image` may be."""
@@ -36,6 +54,7 @@ class Contained(Outside, Slots):
     def __post_init__(self) -> None:
         Outside.__post_init__(self)
         Slots.__post_init__(self)
+        check_whole("jobs_per_container", self.jobs_per_container, 1)
         if self.image is None:
             raise ValueError(f"image is not set; name one, such as {self.EXAMPLE}")
 
@@ -57,13 +76,40 @@ def describe(settings: Contained, jobs: Sequence[Job]) -> list[str]:
     places = settings.places()
     for job in jobs:
         places.check(job)
-    return [f"{places.describe()} on this machine, a container each: {settings.image}"]
+    many = settings.jobs_per_container
+    each = "a container each" if many == 1 else f"up to {many} in a container, in turn"
+    return [f"{places.describe()} on this machine, {each}: {settings.image}"]
 
 
 def run_sh(settings: Contained) -> str:
     """Return the script that starts Python in a container."""
     where = f"image {settings.image!r}"
     return run_script(settings.python, settings.env, settings.setup_commands, where)
+
+
+def make_packs(settings: Contained, sweep: Sweep, jobs: Sequence[Job]) -> list[Pack]:
+    """Put jobs that need the same into packs, a container each."""
+    groups = [[job] for job in jobs]
+    if settings.jobs_per_container > 1:
+        groups = [
+            group
+            for _, alike in groupby(sorted(jobs, key=_needed), key=_needed)
+            for group in _shares(list(alike), settings)
+        ]
+    made = packs.add(sweep, [[job.num for job in group] for group in groups], {"n_jobs": 1})
+    return [replace(pack, needs=group[0].needs) for pack, group in zip(made, groups, strict=True)]
+
+
+def _shares(jobs: list[Job], settings: Contained) -> list[list[Job]]:
+    """Share jobs out among as few containers as may be, and no fewer than run at a time."""
+    fewest = -(-len(jobs) // settings.jobs_per_container)
+    many = max(fewest, min(settings.places().many, len(jobs)))
+    ends = [len(jobs) * num // many for num in range(many + 1)]
+    return [jobs[first:end] for first, end in pairwise(ends)]
+
+
+def _needed(job: Job) -> tuple[int, int]:
+    return (-1 if job.needs.gpus is None else job.needs.gpus, job.needs.cpus or -1)
 
 
 def container(

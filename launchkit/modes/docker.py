@@ -35,7 +35,7 @@ class DockerSettings(Contained):
 
 
 class DockerMode(CarriedMode[DockerSettings]):
-    """Runs each job in a Docker container of its own on this machine."""
+    """Runs jobs in Docker containers on this machine, a container each if not told otherwise."""
 
     name = "local_docker"
     Settings = DockerSettings
@@ -58,6 +58,10 @@ class DockerMode(CarriedMode[DockerSettings]):
             "final_script.sh": docker_script(container, _prefix(sweep)),
             "run.sh": contained.run_sh(settings),
         }
+
+    def make_packs(self, sweep: Sweep, jobs: Sequence[Job]) -> list[Pack]:
+        """Put jobs into packs, a container each."""
+        return contained.make_packs(self.settings, sweep, jobs)
 
     def carriers(self, sweep: Sweep) -> Carriers:
         """Return ``docker run``, a program for each container."""

@@ -56,6 +56,10 @@ class SingularityMode(CarriedMode[SingularitySettings]):
             "run.sh": contained.run_sh(settings),
         }
 
+    def make_packs(self, sweep: Sweep, jobs: Sequence[Job]) -> list[Pack]:
+        """Put jobs into packs, a container each."""
+        return contained.make_packs(self.settings, sweep, jobs)
+
     def carriers(self, sweep: Sweep) -> Carriers:
         """Return the program's ``exec``, a process tree for each container."""
         return Clients(self.settings.places(), self._start)

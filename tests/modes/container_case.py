@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pytest
 from container_tasks import Surroundings
-from engine_helpers import PATIENCE_S, ROOT, environment
+from engine_helpers import PATIENCE_S, ROOT, environment, wait_until
 from mode_case import LAUNCHER, states
-from mode_tasks import Same
+from mode_tasks import Act, Same
 from testbed import TEST_USER
 
 from launchkit.display.progress import Progress
 from launchkit.doodad import engine
 from launchkit.job import Job, JobState
 from launchkit.modes import registry
+from launchkit.modes.base import Stop
+from launchkit.outside import packs
 from launchkit.policy import Policy
 from launchkit.resume import work_of
 from launchkit.runner import Work, check
@@ -101,6 +103,43 @@ class ContainerCase:
             assert not (sweep.own / "unpacked").exists()
         finally:
             shutil.rmtree(directory)
+
+    # Many short jobs
+
+    def test_jobs_share_a_container_and_each_has_its_own_end(self, tmp_path):
+        actions = ["good", "raises", "good", "killed", "exit_3", "good", "good"]
+        outcomes = self.run_with(
+            tmp_path / "sweep", Act(dict(enumerate(actions))), 7, jobs_per_container=4
+        )
+        ends = [(str(end.attempt.state), end.attempt.exit_code) for end in outcomes]
+        assert ends == [
+            ("completed", 0),
+            ("failed", 1),
+            ("completed", 0),
+            ("failed", -9),
+            ("failed", 3),
+            ("completed", 0),
+            ("completed", 0),
+        ]
+        assert [packs.find(Sweep.open(tmp_path / "sweep"), num).jobs for num in (0, 1)] == (
+            [(0, 1, 2), (3, 4, 5, 6)]
+        )
+
+    def test_one_job_of_a_container_can_be_cancelled(self, tmp_path):
+        settings = {**self.settings, "n_jobs": 1, "jobs_per_container": 4}
+        mode = registry.create(self.name, settings)
+        sweep = Sweep.create(tmp_path / "sweep", mode=self.name, settings=settings, command=["t"])
+        made = self.make_jobs(sweep, range(4))
+        actions = dict(enumerate(["block", "good", "good", "good"]))
+        self.submit(mode, sweep, made, Act(actions))
+        ended = {}
+        wait_until(lambda: ended.update(mode.poll(0.05)) or self.pids(sweep.directory, 0), "job 0")
+        assert mode.running() == (0,)
+        mode.cancel([2], 10.0, Stop())
+        mode.cancel([0], 10.0, Stop())
+        wait_until(lambda: ended.update(mode.poll(0.05)) or len(ended) == 4, "all to end")
+        mode.close(sweep)
+        assert states(sweep) == ["cancelled", "completed", "cancelled", "completed"]
 
     # Bad input, and the same words for it
 
