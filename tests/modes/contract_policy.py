@@ -93,7 +93,7 @@ class PolicyContract(ModeCase):
             assert start - end >= delay - 0.01
 
     def test_the_others_run_while_one_waits_for_its_retry(self, tmp_path):
-        policy = Policy(max_retries=1, retry_delay_s=0.5)
+        policy = Policy(max_retries=1, retry_delay_s=self.longer_s)
         actions = {0: "fails_twice", **dict.fromkeys(range(1, 5), "good")}
         outcomes = self.run(tmp_path / "sweep", Act(actions), 5, policy)
         assert {outcome.attempt.state for outcome in outcomes[1:]} == {JobState.COMPLETED}

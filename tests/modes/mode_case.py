@@ -45,6 +45,9 @@ class ModeCase:
     pickles: ClassVar[bool] = False
     """Whether the task is pickled."""
 
+    longer_s: ClassVar[float] = 2.0
+    """Seconds in which the mode runs a few jobs that do nothing, on a busy machine too."""
+
     @pytest.fixture(autouse=True)
     def _nothing_is_left(self, tmp_path):
         """End what a failed test has left behind."""

@@ -78,6 +78,7 @@ class TestDocker(ContainerCase, ModeContract):
         "container_args": ["--pid=host"],
     }
     pickles = True
+    longer_s = 10.0
     no_python = testbed.NO_PYTHON_IMAGE
 
     def other_python(self):

@@ -38,6 +38,7 @@ class TestSingularity(ContainerCase, ModeContract):
         "code_dirs": [str(HERE)],
     }
     pickles = True
+    longer_s = 10.0
     no_python = str(testbed.NO_PYTHON_SIF)
 
     def other_python(self):

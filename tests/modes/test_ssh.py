@@ -63,6 +63,7 @@ class SshCase(ModeContract):
     name = "ssh"
     settings: ClassVar = SETTINGS
     pickles = True
+    longer_s = 10.0
 
     @pytest.fixture(autouse=True)
     def _modes_are_closed(self):
