@@ -7,6 +7,7 @@ host in files, and ends the carrier where it gets no answer.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,8 @@ from launchkit.task import Task, is_saved
 LOOK_S = 0.25
 MARGIN_S = 5.0
 """How much longer than its jobs' grace a host has to end them before it is ended itself."""
+AHEAD = 16
+"""How many jobs of a pack that have not started are looked at."""
 LOGS = "carriers"
 
 S = TypeVar("S", bound=Outside)
@@ -181,8 +184,10 @@ class CarriedMode(Mode, Generic[S]):
             self._cancel(pack, asked, grace, stop)
 
     def close(self, sweep: Sweep) -> None:
-        """Remove the unpacked archive."""
+        """Remove the unpacked archive, and the place of what carriers have printed, if empty."""
         baggage.put_away(sweep)
+        with contextlib.suppress(OSError):
+            (sweep.own / LOGS).rmdir()
 
     def end_left(self, sweep: Sweep) -> None:
         """Remove the unpacked archive; a subclass ends the carriers first."""
@@ -229,6 +234,7 @@ class CarriedMode(Mode, Generic[S]):
         for pack in self._carriers.running:
             left = list(self._left.get(pack, ()))
             alone = len(left) == 1
+            waiting = 0
             for num in left:
                 if alone and num in self._running:
                     continue
@@ -237,6 +243,11 @@ class CarriedMode(Mode, Generic[S]):
                     attempts[num] = self._settle(num, 0, None)
                 elif state is JobState.RUNNING:
                     self._running.add(num)
+                else:
+                    # They start in order: who looked at all would keep a file server busy.
+                    waiting += 1
+                    if waiting >= AHEAD:
+                        break
         return attempts
 
     def has_ended(self, num: int, state: JobState) -> bool:
