@@ -59,8 +59,8 @@ class LocalMode(Mode):
 
     @classmethod
     def setting_names(cls) -> list[str]:
-        """Return the name of its own setting, and those of `Slots`."""
-        return ["start_method", *(field.name for field in fields(Slots))]
+        """Return the names of the settings of `Slots`, and of its own."""
+        return [*(field.name for field in fields(Slots)), "start_method"]
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Say how the processes will be started."""
