@@ -55,7 +55,7 @@ class ModeCase:
         yield
         for program in self._programs:
             program.kill()
-        for path in tmp_path.rglob("*.pids"):
+        for path in files_below(tmp_path, ".pids"):
             for pid in map(int, path.read_text().split()):
                 if is_alive(pid):
                     os.kill(pid, signal.SIGKILL)
@@ -130,6 +130,16 @@ class ModeCase:
         """Let jobs go on that wait to be released."""
         for num in nums:
             (directory / f"{num}.go").touch()
+
+
+def files_below(top, suffix) -> list[Path]:
+    """Return files by the end of their names; a warden may be removing directories meanwhile."""
+    return [
+        Path(folder, name)
+        for folder, _, names in os.walk(top)
+        for name in names
+        if name.endswith(suffix)
+    ]
 
 
 def end_of(program) -> tuple[int, str, str]:

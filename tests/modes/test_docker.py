@@ -16,7 +16,7 @@ from container_case import HERE, ContainerCase
 from container_tasks import Surroundings
 from contract import ModeContract
 from engine_helpers import wait_until
-from mode_case import kill, states
+from mode_case import files_below, kill, states
 from mode_tasks import Same
 
 from launchkit.job import JobState
@@ -87,7 +87,7 @@ class TestDocker(ContainerCase, ModeContract):
     @pytest.fixture(autouse=True)
     def _no_container_is_left(self, tmp_path):
         yield
-        for file in tmp_path.rglob(".launchkit/sweep.json"):
+        for file in files_below(tmp_path, "sweep.json"):
             sweep = Sweep.open(file.parents[1])
             wait_until(lambda: not containers(sweep), "the containers to be gone")  # noqa: B023
 

@@ -17,7 +17,7 @@ import pytest
 import testbed
 from contract import ModeContract
 from engine_helpers import wait_until
-from mode_case import ModeCase, end_of, kill, states
+from mode_case import ModeCase, end_of, files_below, kill, states
 from mode_tasks import Act, Same
 
 from launchkit import job as jobs
@@ -94,7 +94,7 @@ class SlurmCase(ModeCase):
     def _no_task_is_left(self, tmp_path):
         """See to it that no task is left in Slurm, whether the test went well or not."""
         yield
-        sweeps = [Sweep.open(path.parents[1]) for path in tmp_path.rglob("sweep.json")]
+        sweeps = [Sweep.open(path.parents[1]) for path in files_below(tmp_path, "sweep.json")]
         try:
             for sweep in sweeps:
                 wait_until(lambda: not queue(sweep), f"the tasks of {sweep.id} to be gone")  # noqa: B023

@@ -17,7 +17,7 @@ import pytest
 import testbed
 from contract import ModeContract
 from engine_helpers import is_alive, wait_until
-from mode_case import kill, states, wait_for_end_of
+from mode_case import files_below, kill, states, wait_for_end_of
 from mode_tasks import Act, Same
 from ssh_testbed import CONFIG, home, relay
 
@@ -45,7 +45,7 @@ def left_there(directory: Path) -> list[Path]:
     """Return what the sweeps in a directory here have left on the host."""
     ids = [
         json.loads(path.read_text())["id"]
-        for path in directory.rglob("sweep.json")
+        for path in files_below(directory, "sweep.json")
         if path.parent.name == ".launchkit"
     ]
     homes = (home(), Path.home())
