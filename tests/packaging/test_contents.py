@@ -57,7 +57,7 @@ def test_extras_and_requirements_are_declared(metadata: Message) -> None:
     assert {"test", "dev", "examples", "bench"} <= extras
     plain = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     required = {line.split(">")[0].strip() for line in plain}
-    assert required == {"hydra-core", "omegaconf", "cloudpickle", "pandas"}
+    assert required == {"hydra-core", "omegaconf", "cloudpickle", "pandas", "six"}
 
 
 def test_the_command_is_declared(distributions: Distributions) -> None:
