@@ -24,6 +24,7 @@ from launchkit.modes.carriers import Carriers
 from launchkit.outside import asks, packs
 from launchkit.outside.asks import Ask
 from launchkit.outside.packs import Pack
+from launchkit.outside.scripts import LOGS
 from launchkit.outside.settings import Outside
 from launchkit.outside.trial import last_line
 from launchkit.sweep import Sweep
@@ -34,7 +35,6 @@ MARGIN_S = 5.0
 """How much longer than its jobs' grace a host has to end them before it is ended itself."""
 AHEAD = 16
 """How many jobs of a pack that have not started are looked at."""
-LOGS = "carriers"
 
 S = TypeVar("S", bound=Outside)
 

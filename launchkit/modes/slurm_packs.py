@@ -11,12 +11,12 @@ from launchkit.job import Job, Needs
 from launchkit.modes import contained
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
-from launchkit.modes.carried import LOGS, CarriedMode
+from launchkit.modes.carried import CarriedMode
 from launchkit.outside import packs, singularity, slurm, slurm_script
 from launchkit.outside.asks import ON_SIGNAL
 from launchkit.outside.containers import Container
 from launchkit.outside.packs import Pack
-from launchkit.outside.scripts import bare_script, run_script
+from launchkit.outside.scripts import LOGS, bare_script, run_script
 from launchkit.outside.singularity_script import singularity_script
 from launchkit.outside.slurm_settings import SlurmSettings
 from launchkit.outside.slurm_tasks import Array, arrays

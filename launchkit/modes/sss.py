@@ -11,12 +11,11 @@ from launchkit.doodad.slurm_mode import write_script
 from launchkit.job import JobState, change
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan
-from launchkit.modes.carried import LOGS
 from launchkit.modes.carriers import Carriers
 from launchkit.modes.slurm_packs import SlurmPacksMode, name_of
 from launchkit.outside import slurm_script, sss_script
 from launchkit.outside.containers import Container, Mount
-from launchkit.outside.scripts import UNPACKED
+from launchkit.outside.scripts import LOGS, UNPACKED
 from launchkit.outside.singularity_script import is_remote
 from launchkit.outside.slurm_tasks import arrays
 from launchkit.sweep import Sweep, SweepError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -10,8 +9,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from launchkit.outside import programs
 from launchkit.outside.containers import Container, docker_trial
 from launchkit.outside.trial import last_line
 
@@ -58,22 +57,19 @@ def check() -> None:
         raise DockerError(f"no Docker engine answers: {said}; start it, or set DOCKER_HOST")
 
 
-def find_image(image: str) -> dict[str, Any]:
-    """Return what Docker knows of an image, which is pulled if it is not here.
+def find_image(image: str) -> None:
+    """See to it that an image is here; it is pulled if not.
 
     Raises
     ------
     DockerError
         If there is no such image.
     """
-    known = _run("image", "inspect", image)
-    if known.returncode:
-        pulled = _run("pull", "--quiet", image, timeout=PULL_S)
-        if pulled.returncode:
-            raise DockerError(f"image is {image!r}, and Docker cannot get it: {_said(pulled)}")
-        known = _run("image", "inspect", image)
-    found: list[dict[str, Any]] = json.loads(known.stdout)
-    return found[0]
+    if _run("image", "inspect", image).returncode == 0:
+        return
+    pulled = _run("pull", "--quiet", image, timeout=PULL_S)
+    if pulled.returncode:
+        raise DockerError(f"image is {image!r}, and Docker cannot get it: {_said(pulled)}")
 
 
 def user() -> str:
@@ -146,19 +142,9 @@ def _run(*arguments: str, timeout: float = ANSWER_S) -> subprocess.CompletedProc
 def _call(
     command: Sequence[str], timeout: float, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **variables, "DOCKER_CLI_HINTS": "false"}
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            # Ctrl-C is the launcher's affair.
-            start_new_session=True,
-            env={**os.environ, **variables, "DOCKER_CLI_HINTS": "false"},
-        )
+        return programs.call(command, timeout, environment)
     except subprocess.TimeoutExpired:
         asked = "run" if command[0] == "sh" else command[1]
         raise DockerError(f"Docker has not answered `docker {asked}` in {timeout:g} s") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata, util
@@ -84,17 +83,6 @@ def files(needs: Iterable[Need]) -> dict[str, Path | str]:
         name, text = _metadata(need)
         found[f"{top}/{name}"] = text
     return found
-
-
-def copy(needs: Iterable[Need], target: Path) -> None:
-    """Copy the files of needs to where they would be if `target` were the unpacked archive."""
-    for name, content in files(needs).items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            path.write_text(content, encoding="utf-8")
-        else:
-            shutil.copyfile(content, path)
 
 
 def _metadata(need: Need) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from launchkit.outside.containers import Mount
+from launchkit.outside.scripts import candidates, exports
 
 SCRIPT = (
     "import json, os, sys, sysconfig; print(json.dumps({'python': '.'.join(map(str, "
@@ -45,12 +46,6 @@ class Found:
         return cls(values["python"], values["executable"], tuple(values["dirs"]))
 
 
-def candidates(python: str | None) -> list[str]:
-    """Return the Pythons to look for, the best first."""
-    version = ".".join(platform.python_version_tuple()[:2])
-    return [python] if python else [f"python{version}", "python3", "python"]
-
-
 def shell(
     python: str | None, setup_commands: Sequence[str], env: Mapping[str, str | None] | None = None
 ) -> str:
@@ -67,11 +62,7 @@ def shell(
     """
     lines = [
         "set -e",
-        *(
-            f"export {name}={shlex.quote(value)}"
-            for name, value in (env or {}).items()
-            if value is not None
-        ),
+        *exports(env or {}),
         *(f"{{ {command}\n}} >/dev/null" for command in setup_commands),
         f"for launchkit_python in {shlex.join(candidates(python))}; do",
         '  if command -v "$launchkit_python" >/dev/null 2>&1; then',

@@ -21,6 +21,30 @@ sweep=$(CDPATH= cd -- "$here/../.." && pwd)
 
 UNPACKED = "unpacked"
 
+LOGS = "carriers"
+"""Where below ``.launchkit`` carriers leave what they have to say."""
+
+
+def candidates(python: str | None, first: Sequence[str] = ()) -> list[str]:
+    """Return the Pythons to look for, the best first.
+
+    Parameters
+    ----------
+    python
+        The only one to take, if that is set.
+    first
+        Those to look for before others, if not.
+    """
+    version = ".".join(platform.python_version_tuple()[:2])
+    return [python] if python else [*first, f"python{version}", "python3", "python"]
+
+
+def exports(env: Mapping[str, str | None]) -> list[str]:
+    """Return lines of shell that set variables; None as a value leaves one as it is."""
+    return [
+        f"export {name}={shlex.quote(value)}" for name, value in env.items() if value is not None
+    ]
+
 
 def run_script(
     python: str | None,
@@ -44,28 +68,23 @@ def run_script(
     first
         Pythons to look for before others, where `python` is None.
     """
-    version = ".".join(platform.python_version_tuple()[:2])
-    candidates = [python] if python else [*first, f"python{version}", "python3", "python"]
+    names = candidates(python, first)
     lines = [
         "#!/bin/sh",
         "# Runs a pack of jobs: run.sh PACK",
         BEGIN.rstrip("\n"),
         # The user's variables may have any other name.
         "launchkit_here=$here launchkit_sweep=$sweep launchkit_pack=$1",
-        *(
-            f"export {name}={shlex.quote(value)}"
-            for name, value in env.items()
-            if value is not None
-        ),
+        *exports(env),
         # What activates an environment seldom bears that a variable has to be set.
         *(["set +u", *setup_commands] if setup_commands else []),
-        f"for launchkit_python in {shlex.join(candidates)}; do",
+        f"for launchkit_python in {shlex.join(names)}; do",
         '  if command -v "$launchkit_python" >/dev/null 2>&1; then',
         '    exec "$launchkit_python" "$launchkit_here/bootstrap.py" "$launchkit_sweep" '
         '"$launchkit_pack"',
         "  fi",
         "done",
-        f"echo {shlex.quote(f'launchkit: {where} has no {_either(candidates)}')} >&2",
+        f"echo {shlex.quote(f'launchkit: {where} has no {_either(names)}')} >&2",
         f"exit {NO_PYTHON_CODE}",
     ]
     return "\n".join(lines) + "\n"

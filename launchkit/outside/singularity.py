@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from launchkit.outside import programs
 from launchkit.outside.containers import Container
 from launchkit.outside.scripts import UNPACKED
 from launchkit.outside.singularity_script import PROGRAMS, is_remote, singularity_trial
@@ -140,18 +141,7 @@ def _call(
     command: Sequence[str], timeout: float, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            # Ctrl-C is the launcher's affair.
-            start_new_session=True,
-            env={**os.environ, **(variables or {})},
-        )
+        return programs.call(command, timeout, {**os.environ, **(variables or {})})
     except subprocess.TimeoutExpired:
         raise SingularityError(f"{find()} has not answered in {timeout:g} s") from None
 

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from launchkit.outside import programs
+
 ANSWER_S = 60.0
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel")
 MAX_ARRAY_SIZE = 1001
@@ -215,18 +217,7 @@ _MINE = ("--noheader", f"--user={os.getuid()}")
 def _run(program: str, *arguments: str, stdin: str = "") -> str:
     """Return what a program of Slurm's prints."""
     try:
-        done = subprocess.run(
-            [program, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ANSWER_S,
-            check=False,
-            # Ctrl-C is the launcher's affair.
-            start_new_session=True,
-            env=_environment(),
-        )
+        done = programs.call([program, *arguments], ANSWER_S, _environment(), stdin)
     except subprocess.TimeoutExpired:
         raise SlurmSilent(f"{program} has not answered in {ANSWER_S:g} s") from None
     except OSError as error:

@@ -17,6 +17,7 @@ from launchkit.interrupts import felt
 from launchkit.machine.pool import Ended
 from launchkit.outside import slurm
 from launchkit.outside.packs import Pack
+from launchkit.outside.scripts import LOGS
 from launchkit.outside.slurm import Seen, SlurmError, SlurmFull, SlurmSilent
 from launchkit.sweep import Sweep
 
@@ -30,7 +31,6 @@ SURE = 3
 SURE_S = 5.0
 """So many answers, and seconds, without a word from a task make sure that it is gone."""
 SUBMIT_AGAIN_S = 10.0
-FOLDER = "carriers"
 ENDED, STARTED = ".exit", ".log"
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class Tasks:
         find: Callable[[Array], str | None],
         parallelism: int | None = None,
     ) -> None:
-        self._folder = sweep.own / FOLDER
+        self._folder = sweep.own / LOGS
         self._into_arrays = into_arrays
         self._submit = submit
         self._find = find

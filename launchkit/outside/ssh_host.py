@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from launchkit.job import Job
 from launchkit.outside import probe, remote
 from launchkit.outside.containers import Container, docker_trial
 from launchkit.outside.probe import Found
+from launchkit.outside.scripts import candidates
 from launchkit.outside.singularity_script import singularity_trial
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, explain
 from launchkit.outside.ssh_settings import SshSettings
@@ -157,9 +159,8 @@ def _python(settings: SshSettings) -> str:
         return script
     image = shlex.quote(settings.image)
     if settings.uses_docker:
-        name = "launchkit-trial-$$"
-        trial = docker_trial(container(settings), "launchkit-trial", script)
-        trial = trial.replace("--name launchkit-trial", f'--name "{name}"')
+        name = f"launchkit-trial-{secrets.token_hex(6)}"
+        trial = docker_trial(container(settings), name, script)
         return (
             "docker version >/dev/null || exit\n"
             f"docker image inspect {image} >/dev/null 2>&1 || docker pull --quiet {image} "
@@ -206,7 +207,7 @@ def _check_container(there: There, settings: SshSettings) -> None:
 def _check_python(there: There, settings: SshSettings) -> None:
     where = settings.host if settings.image is None else f"image {settings.image!r}"
     if there.python_code == NOT_FOUND_CODE:
-        names = " or ".join(probe.candidates(settings.python))
+        names = " or ".join(candidates(settings.python))
         raise ValueError(
             f"{where} has no {names}; set python to one, or setup_commands to what makes it "
             "known there (a `module load`, or activating an environment)"

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from launchkit.outside import probe
 from launchkit.outside.containers import Container, Mount
 from launchkit.outside.probe import Found
+from launchkit.outside.scripts import candidates
 from launchkit.outside.settings import Outside
 
 Run = Callable[[Container, str], "subprocess.CompletedProcess[str]"]
@@ -163,7 +164,7 @@ def _failure(
 ) -> str:
     told = last_line(done.stderr)
     if done.returncode == NOT_FOUND_CODE and not told:
-        wanted = " or ".join(probe.candidates(settings.python))
+        wanted = " or ".join(candidates(settings.python))
         return f"{where} has no {wanted}; take an image with Python, or set python to where it is"
     if not told:
         return f"{where}: asked for its Python it ended with exit code {done.returncode}"

@@ -8,10 +8,12 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from launchkit.outside import bootstrap, needs
+from launchkit.outside.needs import Need
 
 BARE = ("-s", "-B")
 """Options of a Python that looks for no packages of the user's, and writes no caches."""
@@ -27,12 +29,23 @@ def bare_environ(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **more}
 
 
+def copy_needs(found: Iterable[Need], target: Path) -> None:
+    """Copy the files of needs to where they would be if `target` were the unpacked archive."""
+    for name, content in needs.files(found).items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
+        else:
+            shutil.copyfile(content, path)
+
+
 def unpacked(directory: Path, *, own: bool = True, **facts: Any) -> Path:
     """Make what an unpacked archive looks like, of a launcher with these facts."""
     directory.mkdir(parents=True)
     shutil.copyfile(bootstrap.__file__, directory / "bootstrap.py")
     found = needs.needs() if own else ()
-    needs.copy(found, directory)
+    copy_needs(found, directory)
     settings = {
         "python": platform.python_version(),
         "packages": {},

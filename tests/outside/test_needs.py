@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from bare_python import BARE
+from bare_python import BARE, copy_needs
 from outside_programs import ROOT
 
 import launchkit
@@ -64,7 +64,7 @@ def test_only_what_any_machine_can_read_goes_along() -> None:
 def test_the_copy_is_what_the_archive_would_hold(tmp_path: Path) -> None:
     found = needs.needs()
     archive = tmp_path / "archive"
-    needs.copy(found, archive)
+    copy_needs(found, archive)
     copied = {str(path.relative_to(archive)) for path in archive.rglob("*") if path.is_file()}
     assert copied == set(needs.files(found))
     for need in found:
@@ -78,7 +78,7 @@ def test_the_copy_is_what_the_archive_would_hold(tmp_path: Path) -> None:
 def test_nothing_that_was_copied_needs_anything_else(tmp_path: Path, bare_python: Path) -> None:
     """Import all that a job might, in a Python without any package, and without `yaml`'s C."""
     found = needs.needs()
-    needs.copy(found, tmp_path)
+    copy_needs(found, tmp_path)
     program = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
