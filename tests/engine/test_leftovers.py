@@ -185,6 +185,8 @@ def test_a_process_that_does_not_end_is_named(sweep, monkeypatch):
     tags = {**os.environ, "LAUNCHKIT_SWEEP": sweep.id, "LAUNCHKIT_TAG": sweep.tag}
     stubborn = subprocess.Popen(SLEEPER, env=tags)
     try:
+        # For a moment of its start, a process has no environment that can be read.
+        wait_until(lambda: stubborn.pid in process_table.tagged("LAUNCHKIT_TAG", sweep.tag), "it")
         with pytest.raises(leftovers.SweepError, match=rf"do not end: {stubborn.pid}$"):
             kill_left(sweep)
     finally:

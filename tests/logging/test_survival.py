@@ -29,6 +29,8 @@ def run_until_killed(code, directory, seconds):
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(directory)],
         stdout=subprocess.PIPE,
+        # What a buffer holds beyond the first line, `communicate` would lose.
+        bufsize=0,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     first = child.stdout.readline()
