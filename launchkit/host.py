@@ -97,11 +97,11 @@ class Host:
             self._stays = self._stays and not self._is_forgotten()
         if not self._left or (held and not self._mode.running()):
             with felt():
-                time.sleep(LOOK_S if self._stays else 0.0)
+                time.sleep(LOOK_S if self._stays or held else 0.0)
         ended = self._mode.poll(LOOK_S)
         self._left.difference_update(ended)
         self._ended.update(ended)
-        if self._pack.stays:
+        if self._pack.tells:
             self._tell(ended)
 
     def _tell(self, ended: Mapping[int, Attempt]) -> None:

@@ -20,7 +20,7 @@ from launchkit.modes.carriers import Carriers
 from launchkit.outside import asks, packs, ssh, ssh_host, trace
 from launchkit.outside.asks import Ask
 from launchkit.outside.containers import docker_script
-from launchkit.outside.exchange import Exchange
+from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.hosts import Hosts
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
 from launchkit.outside.scripts import bare_script, run_script
@@ -116,7 +116,7 @@ class SshMode(CarriedMode[SshSettings]):
             asks.ask(sweep, current[-1], Ask(run=tuple(nums)))
             pack = current[-1]
         else:
-            made = packs.add(sweep, [nums], self.settings.pack_places(), stays=True)
+            made = packs.add(sweep, [nums], self.settings.pack_places(), stays=True, tells=True)
             self._carriers.add(made)
             pack = made[0].num
         self._left.setdefault(pack, []).extend(nums)
@@ -256,10 +256,10 @@ def _check_place(sweep: Sweep, job: Job) -> None:
         )
 
 
-def _exchange(sweep: Sweep, connection: Connection, remote: Remote, *, rsync: bool) -> Exchange:
+def _exchange(sweep: Sweep, connection: Connection, remote: Remote, *, rsync: bool) -> HostExchange:
     home = sweep.directory.parent
     transfer = Transfer(connection, remote, home, sweep.own / STAGING, rsync=rsync)
-    return Exchange(sweep, connection, remote, transfer)
+    return HostExchange(sweep, connection, remote, transfer)
 
 
 def _end(sweep: Sweep, known: Trace) -> None:

@@ -1,4 +1,4 @@
-"""What goes to a host and comes home: what jobs need, what is asked, and what they have written.
+"""What goes to a host and comes home: what jobs need, and what they have written.
 
 Until it has ended, a job's directory is the host's to write, and afterwards this machine's.
 A job is not known here to have ended before all its files are here.
@@ -9,41 +9,50 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from launchkit import files
 from launchkit.job import OWN_DIR, Attempt, Job
 from launchkit.outside import asks
 from launchkit.outside.listing import Entry, Look, PackLook
-from launchkit.outside.remote import Remote
-from launchkit.outside.ssh import Connection
-from launchkit.outside.transfer import Transfer
 from launchkit.sweep import Sweep
 
 SETTLED_S = 3
 """From this age on, in seconds, a change of a file cannot have been followed by one unseen."""
 TRIES = 3
 """How often a job's files are fetched that cannot be, before the job has ended without them."""
-SHARED = re.compile(r"sweep\.json|jobs\.jsonl|packs\.jsonl|payload(-\d+)?\.pkl|shared")
-"""What the hosts need of the sweep's own files."""
 UNFINISHED = re.compile(rb"(^|/)\.[^/]+\.[0-9a-f]{12}\.tmp$")
 """Files that `files.atomic_writer` has not given their names yet."""
 STATE = os.fsencode(f"/{OWN_DIR}/state.json")
 
 
-class Exchange:
-    """The exchange about a sweep with a host.
+class Way(Protocol):
+    """The way of a sweep's files; names are relative to the directory around the sweep's own."""
+
+    def put(self, names: Sequence[bytes], wiped: Collection[str] = ()) -> None:
+        """Bring files and links there, and remove directories there before."""
+
+    def take(self, wanted: Sequence[Entry]) -> str:
+        """Bring files and links home, and return what has gone wrong; nothing, mostly."""
+
+    def read(self, names: Iterable[bytes]) -> dict[bytes, tuple[bytes, float]]:
+        """Return the content of small files, and when each was changed."""
+
+    def clear(self) -> None:
+        """Remove what was under way here."""
+
+
+class Exchange(ABC):
+    """The exchange about a sweep with those who run its jobs elsewhere.
 
     Parameters
     ----------
     sweep
         The sweep.
-    connection
-        The connection to the host.
-    remote
-        The sweep's directory there.
     transfer
         The way of its files.
 
@@ -53,12 +62,8 @@ class Exchange:
         What keeps files from coming home; empty, mostly.
     """
 
-    def __init__(
-        self, sweep: Sweep, connection: Connection, remote: Remote, transfer: Transfer
-    ) -> None:
+    def __init__(self, sweep: Sweep, transfer: Way) -> None:
         self._sweep = sweep
-        self._connection = connection
-        self._remote = remote
         self._transfer = transfer
         self._home = sweep.directory.parent
         self._own = self._name(sweep.own) + b"/"
@@ -66,18 +71,11 @@ class Exchange:
         self._out: set[int] = set()
         self._known: dict[bytes, Entry] = {}
         self._pushed: dict[bytes, tuple[int, int]] = {}
-        self._sent: dict[bytes, tuple[int, int, int]] = {}
         self._heard: dict[int, int] = {}
         self._failures = 0
         self.problem = ""
 
     # To the host
-
-    def deliver(self, archive: str) -> None:
-        """Make the sweep's directory there, and bring and unpack its archive."""
-        self._connection.run(self._remote.make())
-        self._transfer.put([self._name(self._sweep.own / archive)])
-        self._connection.run(self._remote.unpack(archive))
 
     def hand_over(self, jobs: Collection[Job], *, known: Collection[int]) -> None:
         """Bring there what is here of jobs, whose directories are the host's from now on.
@@ -95,29 +93,24 @@ class Exchange:
             self._jobs[self._name(job.directory)] = job.num
             if job.num in known:
                 wiped.append(os.fsdecode(self._name(job.own)))
-            names += self._below(job.own if job.num in known else job.directory)
+            names += [
+                self._name(path) for path in below(job.own if job.num in known else job.directory)
+            ]
         self._transfer.put(names, wiped)
         for name in names:
             status = self._path(name).lstat()
             self._pushed[name] = (status.st_size, int(status.st_mtime))
         self._out.update(job.num for job in jobs)
 
-    def send_shared(self, packs: Iterable[int]) -> None:
-        """Bring there what has changed of the sweep's own files, and what is asked of hosts."""
-        own = self._sweep.own
-        shared = [own / name for name in os.listdir(own) if SHARED.fullmatch(name)]  # noqa: PTH208
-        # What is asked may be to run what comes with the rest.
-        for paths in (shared, [asks.path_of(self._sweep, pack) for pack in packs]):
-            names = [name for path in paths for name in self._below(path)]
-            now = {name: self._signature(name) for name in names}
-            changed = [name for name in names if self._sent.get(name) != now[name]]
-            if changed:
-                self._transfer.put(changed)
-                self._sent.update((name, now[name]) for name in changed)
+    @abstractmethod
+    def ask(self, known: Mapping[int, int]) -> Look:
+        """Ask how things stand there.
 
-    def kill(self, *, containers: bool) -> None:
-        """End all that runs there of the sweep."""
-        self._connection.run(self._remote.kill(self._sweep.id, containers=containers))
+        Parameters
+        ----------
+        known
+            How many bytes of what the host of a pack tells are known, by the pack's number.
+        """
 
     # Home
 
@@ -127,7 +120,7 @@ class Exchange:
         A job that has ended has all its files here.
         """
         known = {pack: self._heard.get(pack, 0) for pack in packs}
-        seen = Look.parse(self._connection.run(self._remote.look(known)))
+        seen = self.ask(known)
         heard: dict[int, Attempt] = {}
         whole = {}
         for pack, each in seen.packs.items():
@@ -155,17 +148,10 @@ class Exchange:
             self._jobs[self._name(job.directory)] = job.num
             self._out.add(job.num)
 
-    def remove(self, *, there: bool) -> None:
-        """Remove what was under way here, and the sweep's directory there if that is wanted."""
-        if there:
-            self._connection.run(self._remote.remove())
-        self._transfer.clear()
-
     def forget(self) -> None:
         """Take note that nothing is there any more."""
         self._known.clear()
         self._pushed.clear()
-        self._sent.clear()
 
     def _bring(self, seen: Look, heard: Mapping[int, Attempt], *, over: bool) -> bool:
         """Fetch what has changed, states last; return whether all of it has come."""
@@ -254,16 +240,13 @@ class Exchange:
     def _path(self, name: bytes) -> Path:
         return self._home / os.fsdecode(name)
 
-    def _below(self, path: Path) -> list[bytes]:
-        """Return the files and links in a directory, or the one file."""
-        if not path.is_dir() or path.is_symlink():
-            return [self._name(path)] if os.path.lexists(path) else []
-        found = []
-        for folder, subfolders, names in os.walk(path):
-            links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
-            found += [self._name(Path(folder, name)) for name in [*names, *links]]
-        return found
 
-    def _signature(self, name: bytes) -> tuple[int, int, int]:
-        status = self._path(name).stat()
-        return status.st_ino, status.st_size, status.st_mtime_ns
+def below(path: Path) -> list[Path]:
+    """Return the files and links in a directory, or the one file; none if it is not there."""
+    if not path.is_dir() or path.is_symlink():
+        return [path] if os.path.lexists(path) else []
+    found = []
+    for folder, subfolders, names in os.walk(path):
+        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
+        found += [Path(folder, name) for name in [*names, *links]]
+    return found

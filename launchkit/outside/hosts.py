@@ -16,7 +16,7 @@ from launchkit.doodad import ssh_mode
 from launchkit.job import Attempt, Job, JobError
 from launchkit.machine.pool import Ended
 from launchkit.outside import asks
-from launchkit.outside.exchange import Exchange
+from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.listing import PackLook
 from launchkit.outside.packs import Pack
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
@@ -62,7 +62,7 @@ class Hosts:
         sweep: Sweep,
         connection: Connection,
         remote: Remote,
-        exchange: Exchange,
+        exchange: HostExchange,
         *,
         archive: str,
         interval_s: float,

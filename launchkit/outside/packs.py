@@ -32,6 +32,8 @@ class Pack:
         How they share what there is for them: settings of mode ``local``.
     stays
         Whether its host waits for more jobs after these, until it is told to end.
+    tells
+        Whether its host tells the end of each job, for a launcher that does not see its disk.
     needs
         What it needs of the machine that its carrier is started on.
     """
@@ -40,6 +42,7 @@ class Pack:
     jobs: tuple[int, ...]
     places: Mapping[str, Any] = field(default_factory=dict)
     stays: bool = False
+    tells: bool = False
     needs: Needs = field(default_factory=Needs)
 
 
@@ -49,14 +52,17 @@ def add(
     places: Mapping[str, Any],
     *,
     stays: bool = False,
+    tells: bool = False,
 ) -> list[Pack]:
     """Write down new packs, one for each group of jobs, and return them."""
     first = max((known.num for known in _all(sweep)), default=-1) + 1
     packs = [
-        Pack(num, tuple(group), dict(places), stays) for num, group in enumerate(groups, first)
+        Pack(num, tuple(group), dict(places), stays, tells)
+        for num, group in enumerate(groups, first)
     ]
+    same = {"stays": stays, "tells": tells}
     lines = [
-        json.dumps({"pack": pack.num, "jobs": pack.jobs, "places": pack.places, "stays": stays})
+        json.dumps({"pack": pack.num, "jobs": pack.jobs, "places": pack.places, **same})
         for pack in packs
     ]
     if lines:
@@ -80,6 +86,6 @@ def find(sweep: Sweep, num: int) -> Pack:
 
 def _all(sweep: Sweep) -> list[Pack]:
     return [
-        Pack(line["pack"], tuple(line["jobs"]), line["places"], line["stays"])
+        Pack(line["pack"], tuple(line["jobs"]), line["places"], line["stays"], line["tells"])
         for line in files.read_json_lines(sweep.own / FILE)
     ]

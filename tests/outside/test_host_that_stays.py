@@ -30,7 +30,7 @@ class Staying:
         self.program: subprocess.Popen[str] | None = None
 
     def start(self, nums: list[int], **times: float) -> None:
-        (pack,) = packs.add(self.sweep, [nums], {"n_jobs": 1}, stays=True)
+        (pack,) = packs.add(self.sweep, [nums], {"n_jobs": 1}, stays=True, tells=True)
         changes = "".join(f"host.{name} = {value}\n" for name, value in times.items())
         program = (
             f"import sys\nfrom launchkit import host\n{changes}"

@@ -19,7 +19,7 @@ from ssh_testbed import ROUTE, home, relay
 from launchkit import job as jobs
 from launchkit.job import Job, JobState
 from launchkit.outside import asks, exchange
-from launchkit.outside.exchange import Exchange
+from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.remote import Remote
 from launchkit.outside.ssh import Connection, ConnectionLost
 from launchkit.outside.transfer import Transfer
@@ -66,7 +66,7 @@ class There:
         self.transfer = Transfer(
             connection, self.remote, self.sweep.directory.parent, self.staging, rsync=rsync
         )
-        self.exchange = Exchange(self.sweep, connection, self.remote, self.transfer)
+        self.exchange = HostExchange(self.sweep, connection, self.remote, self.transfer)
         (self.sweep.own / "archive.dar").write_text("#!/bin/sh\nmkdir -p unpacking\n")
         self.connection.run(self.remote.make())
 
