@@ -40,8 +40,15 @@ class Patience:
         self._until = time.monotonic() + self._seconds
         self._longest = FIRST_PAUSE_S
 
-    def pause(self, error: Exception) -> None:
+    def pause(self, error: Exception, said: str = "") -> None:
         """Wait before asking again.
+
+        Parameters
+        ----------
+        error
+            Why.
+        said
+            That in words, if there are better ones than the error's.
 
         Raises
         ------
@@ -49,7 +56,7 @@ class Patience:
             If it has been long enough.
         """
         left = self._until - time.monotonic()
-        said = in_a_line(error)
+        said = said or in_a_line(error)
         if left <= 0:
             raise Unreachable(
                 f"{self._what}: {said} (tried again for {self._seconds:.0f} s)"

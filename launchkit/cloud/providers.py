@@ -18,6 +18,10 @@ class Refused(ProviderError):
     """The provider does not do it: asking again does not help."""
 
 
+class Expired(Refused):
+    """Our credentials have expired: it helps to log in anew, and to ask again."""
+
+
 class NoCapacity(ProviderError):
     """The provider has no such machine to give now, anywhere it was asked to look."""
 

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from launchkit.cloud.patience import PATIENCE_S, Patience, waiting
-from launchkit.cloud.stores import Expired, Object, Refused, StoreError, Unreachable
+from launchkit.cloud.patience import PATIENCE_S, Patience
+from launchkit.cloud.stores import Expired, Object, Refused, StoreError
 
 try:
-    import boto3
     from boto3.s3.transfer import TransferConfig
-    from botocore.config import Config
 
     from launchkit.cloud import s3_errors
+    from launchkit.cloud.s3_client import S3Client
 except ModuleNotFoundError as missing:
     raise Refused(
         f"buckets of S3 need {missing.name}, which is not installed; "
         "`pip install 'hydra-launchkit[ec2]'`"
     ) from missing
 
-T = TypeVar("T")
-
-CONNECT_S = 10.0
-READ_S = 30.0
-CONNECTIONS = 32
 IN_PARTS = 8 * 2**20
 """From this size on, in bytes, a file goes in parts."""
 TRIES_OF_A_PART = 5
@@ -59,18 +52,16 @@ class S3Store:
     ) -> None:
         self.url = f"s3://{bucket}"
         self._bucket = bucket
-        self._region = region or None
-        self._patience_s = patience_s
-        self._lock = threading.Lock()
-        # boto3's clients have no types of their own.
-        self._clients: dict[tuple[str, int], Any] = {}
+        self._client = S3Client(bucket, region, patience_s)
 
     def put(self, key: str, data: bytes | Path) -> str:
         """Write an object, whole or not at all, and return its etag."""
         if isinstance(data, Path) and data.stat().st_size > IN_PARTS:
             return self._put_in_parts(key, data)
         content = data.read_bytes() if isinstance(data, Path) else data
-        answer = self._ask(key, lambda s3: s3.put_object(**self._of(key), Body=content, **AS))
+        answer = self._client.ask(
+            key, lambda s3: s3.put_object(**self._of(key), Body=content, **AS)
+        )
         return str(answer["ETag"])
 
     def _put_in_parts(self, key: str, path: Path) -> str:
@@ -80,8 +71,8 @@ class S3Store:
             s3.upload_file(str(path), self._bucket, key, ExtraArgs=AS, Config=config)
 
         # All that has gone so far would go again for the sake of one part.
-        self._ask(key, upload, tries=TRIES_OF_A_PART)
-        return str(self._ask(key, lambda s3: s3.head_object(**self._of(key)))["ETag"])
+        self._client.ask(key, upload, tries=TRIES_OF_A_PART)
+        return str(self._client.ask(key, lambda s3: s3.head_object(**self._of(key)))["ETag"])
 
     def get(self, key: str) -> tuple[bytes, str]:
         """Return a small object's content, and its etag."""
@@ -90,34 +81,35 @@ class S3Store:
             answer = s3.get_object(**self._of(key))
             return answer["Body"].read(), answer["ETag"]
 
-        return self._ask(key, get)
+        return self._client.ask(key, get)
 
     def fetch(self, key: str, path: Path, *, unless: str | None = None) -> str | None:
         """Write an object's content to a file here, and return its etag."""
-        patience = Patience(self._patience_s, f"{self.url}/{key}")
-        etag = ""
-        with path.open("wb") as stream:
+        patience = self._client.patience(key)
+        have, etag = 0, ""
 
-            def fetch(s3: Any) -> str | None:
-                nonlocal etag
-                answer = s3.get_object(**self._of(key), **_condition(stream.tell(), etag, unless))
-                etag = answer["ETag"]
+        def fetch(s3: Any) -> str:
+            nonlocal have, etag
+            answer = s3.get_object(**self._of(key), **_condition(have, etag, unless))
+            if "ContentRange" not in answer:
+                have = 0
+            etag = str(answer["ETag"])
+            with path.open("ab" if have else "wb") as stream:
                 # A body that ends early is an error of botocore's.
                 for block in answer["Body"].iter_chunks(BLOCK):
                     stream.write(block)
+                    have += len(block)
                     patience.progress()
-                return etag
+            return etag
 
-            while True:
-                try:
-                    return self._ask(key, fetch, patience=patience)
-                except _Changed:
-                    if not etag:
-                        return None
-                    # It has been written anew while it was on its way.
-                    etag = ""
-                    stream.seek(0)
-                    stream.truncate()
+        while True:
+            try:
+                return self._client.ask(key, fetch, patience=patience)
+            except s3_errors.ConditionFailed:
+                if not have:
+                    return None
+                # It has been written anew while it was on its way.
+                have = 0
 
     def list(self, prefix: str, *, delimiter: str = "") -> Iterator[Object]:
         """Go through the objects whose names begin so."""
@@ -134,7 +126,7 @@ class S3Store:
             more["ContinuationToken"] = page["NextContinuationToken"]
 
     def _page(self, prefix: str, more: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask(
+        answer: dict[str, Any] = self._client.ask(
             "", lambda s3: s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **more)
         )
         return answer
@@ -142,27 +134,30 @@ class S3Store:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, there or not."""
         left = iter(keys)
-        while some := list(islice(left, AT_ONCE)):
-            patience = Patience(self._patience_s, self.url)
+        while some := tuple(islice(left, AT_ONCE)):
+            patience = self._client.patience("")
             while some:
                 some = self._delete(some, patience)
 
-    def _delete(self, keys: Iterable[str], patience: Patience) -> list[str]:
+    def _delete(self, keys: Iterable[str], patience: Patience) -> tuple[str, ...]:
         """Ask for objects to be removed, and return those for which to ask again."""
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        answer = self._ask(
+        answer = self._client.ask(
             "",
             lambda s3: s3.delete_objects(Bucket=self._bucket, Delete=wanted),
             patience=patience,
         )
-        failed = [each for each in answer.get("Errors", ()) if each["Code"] != "NoSuchKey"]
-        for each in failed:
-            error = s3_errors.of_an_object(each)
+        failed = {
+            each["Key"]: s3_errors.of_an_object(each)
+            for each in answer.get("Errors", ())
+            if each["Code"] != "NoSuchKey"
+        }
+        for key, error in failed.items():
             if not s3_errors.is_passing(error):
-                raise s3_errors.meaning(error, self._bucket, each["Key"]) from error
+                raise s3_errors.meaning(error, self._bucket, key) from error
         if failed:
-            patience.pause(s3_errors.of_an_object(failed[0]))
-        return [each["Key"] for each in failed]
+            patience.pause(next(iter(failed.values())))
+        return tuple(failed)
 
     def check(self, prefix: str) -> None:
         """See to it that the bucket is there, and objects can be written, read and removed."""
@@ -179,92 +174,35 @@ class S3Store:
     def _owner(self) -> dict[str, str]:
         """Return the condition that the bucket is ours, as far as we may know who we are."""
         try:
-            account = self._ask("", lambda sts: sts.get_caller_identity(), service="sts")
+            account = self._client.ask("", lambda sts: sts.get_caller_identity(), service="sts")
         except Expired:
             raise
-        except (Refused, Unreachable):
+        except StoreError:  # we may not ask
             return {}
         return {"ExpectedBucketOwner": account["Account"]}
 
     def _warn_if_public(self) -> None:
         try:
-            answer = self._ask("", lambda s3: s3.get_public_access_block(Bucket=self._bucket))
-            block = answer["PublicAccessBlockConfiguration"]
-        except (Refused, Unreachable) as error:
-            if s3_errors.code(_of(error)) != "NoSuchPublicAccessBlockConfiguration":
-                return  # we may not ask
-            block = {}
-        if not (block and all(block.values())):
-            _log.warning(
-                "%s does not block public access: `aws s3api put-public-access-block` or "
-                "`launchkit ec2 setup --apply` makes it so",
-                self.url,
+            answer = self._client.ask(
+                "", lambda s3: s3.get_public_access_block(Bucket=self._bucket)
             )
-
-    # Asking
+            blocked = all(answer["PublicAccessBlockConfiguration"].values())
+        except StoreError as error:
+            blocked = s3_errors.code(error.__cause__) != s3_errors.NO_BLOCK  # we may not ask
+        if not blocked:
+            _log.warning(
+                "%s does not block public access: `launchkit ec2 setup --bucket %s --apply` "
+                "makes it so",
+                self.url,
+                self._bucket,
+            )
 
     def _of(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": key}
 
-    def _ask(
-        self,
-        key: str,
-        ask: Callable[[Any], T],
-        *,
-        service: str = "s3",
-        tries: int = 1,
-        patience: Patience | None = None,
-    ) -> T:
-        """Ask until there is an answer.
 
-        Parameters
-        ----------
-        key
-            What it is about; empty if it is about the bucket.
-        ask
-            Asks a client of boto3's.
-        service
-            Whose client.
-        tries
-            How often the client itself asks before it gives up.
-        patience
-            How long to ask again.
-        """
-        patience = patience or Patience(self._patience_s, f"{self.url}/{key}".rstrip("/"))
-        while True:
-            try:
-                with waiting():
-                    return ask(self._client(service, tries))
-            except Exception as raised:  # boto3's errors have no common base
-                error = s3_errors.cause(raised)
-                if s3_errors.is_passing(error):
-                    patience.pause(error)
-                    continue
-                if s3_errors.code(error) in ("304", "NotModified", "412", "PreconditionFailed"):
-                    raise _Changed from error
-                if not s3_errors.is_known(error):
-                    raise
-                meaning = s3_errors.meaning(error, self._bucket, key)
-                if isinstance(meaning, Expired):
-                    # Who logs in anew writes files that only a new client reads.
-                    self._clients.clear()
-                raise meaning from error
-
-    def _client(self, service: str, tries: int) -> Any:
-        with self._lock:
-            known = self._clients.get((service, tries))
-            if known is None:
-                known = boto3.session.Session().client(
-                    service,
-                    region_name=self._region,
-                    config=Config(
-                        connect_timeout=min(CONNECT_S, self._patience_s / 2),
-                        # So that there is time for a second try.
-                        read_timeout=min(READ_S, self._patience_s / 2),
-                        max_pool_connections=CONNECTIONS,
-                        # boto3 counts its tries, and we promise a time.
-                        retries={"mode": "standard", "total_max_attempts": tries},
-                    ),
-                )
-                self._clients[service, tries] = known
-            return known
+def _condition(have: int, etag: str, unless: str | None) -> dict[str, str]:
+    """Return on which condition an object is to be sent, and from which byte on."""
+    if have:
+        return {"Range": f"bytes={have}-", "IfMatch": etag}
+    return {"IfNoneMatch": unless} if unless else {}

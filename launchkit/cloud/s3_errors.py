@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import boto3.exceptions
 import botocore.exceptions
 import botocore.parsers
@@ -22,7 +25,18 @@ _EXPIRED_HERE = (
     botocore.exceptions.CredentialRetrievalError,
     botocore.exceptions.TokenRetrievalError,
 )
-_UNKNOWN_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthFailure"}
+_NO_CREDENTIALS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+)
+_UNKNOWN_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+}
+_NO_BUCKET = {"NoSuchBucket", "404"}
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
 _PASSING = {
     "SlowDown",
     "RequestTimeout",
@@ -54,13 +68,38 @@ _PASSING_HERE = (
 )
 
 
+_KNOWN = (
+    botocore.exceptions.ClientError,
+    botocore.exceptions.BotoCoreError,
+    botocore.parsers.ResponseParserError,
+    boto3.exceptions.Boto3Error,
+)
+CONDITION_FAILED = ("304", "NotModified", "412", "PreconditionFailed", "416", "InvalidRange")
+NO_BLOCK = "NoSuchPublicAccessBlockConfiguration"
+
+
+class ConditionFailed(Exception):
+    """The object is not, or is still, what the condition of the request says."""
+
+
 def cause(error: Exception) -> Exception:
     """Return the error that boto3's own transfer has wrapped."""
     wrapped = isinstance(error, boto3.exceptions.S3UploadFailedError)
     return error.__context__ if wrapped and isinstance(error.__context__, Exception) else error
 
 
-def code(error: Exception) -> str:
+def of_an_object(answer: Mapping[str, str]) -> Exception:
+    """Return the error that a request for several objects has told of one of them."""
+    told: Any = {"Error": answer}  # what stubs there are want it as a class of theirs
+    return botocore.exceptions.ClientError(told, "DeleteObjects")
+
+
+def is_known(error: Exception) -> bool:
+    """Tell whether an error is about what was asked, and not about what is here."""
+    return isinstance(error, _KNOWN)
+
+
+def code(error: BaseException | None) -> str:
     """Return S3's name of an error, or its number where it had no room for the name."""
     return _field(error, "Error", "Code")
 
@@ -83,39 +122,45 @@ def meaning(error: Exception, bucket: str, key: str) -> StoreError:
     bucket, key
         What was asked about; the key is empty if it was about the bucket.
     """
-    url = f"s3://{bucket}"
+    what = f"s3://{bucket}/{key}".rstrip("/")
     name = code(error)
-    said = in_a_line(error)
+    if name in ("NoSuchKey", "404") and key:
+        return NotThere(what)
     if name in _EXPIRED or isinstance(error, _EXPIRED_HERE):
-        return Expired(f"{url}: the AWS credentials have expired ({said}); {LOG_IN}")
-    if isinstance(
-        error,
-        botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError,
-    ):
-        return Refused(
-            f"{url}: there are no AWS credentials here ({said}); "
-            "log in with `aws configure` or `aws sso login`, or set AWS_PROFILE"
+        return Expired(f"{what}: the AWS credentials have expired ({said(error)}); {LOG_IN}")
+    return Refused(f"{what}: {said(error)}{_way_out(error, bucket)}")
+
+
+def _way_out(error: Exception, bucket: str) -> str:
+    if isinstance(error, _NO_CREDENTIALS):
+        return "; log in with `aws configure` or `aws sso login`, or set AWS_PROFILE"
+    name = code(error)
+    if name in _UNKNOWN_CREDENTIALS:
+        return f"; AWS does not know these credentials: {LOG_IN}"
+    if name in _NO_BUCKET:
+        return (
+            f"; there is no bucket {bucket}: `launchkit ec2 setup --bucket {bucket} --apply` makes "
+            "it, if the name is still free"
         )
-    if name in _UNKNOWN_KEYS:
-        return Refused(f"{url}: AWS does not know these credentials ({said}); {LOG_IN}")
-    if name == "NoSuchBucket" or (name == "404" and not key):
-        return Refused(
-            f"{url}: there is no such bucket; `launchkit ec2 setup --bucket {bucket} --apply` "
-            "makes it, if the name is still free"
-        )
-    if name in ("NoSuchKey", "404"):
-        return NotThere(f"{url}/{key}")
-    if name in ("AccessDenied", "AllAccessDisabled", "403"):
-        return Refused(
-            f"{url}: these credentials may not do this{f' with {key}' if key else ''} ({said}); "
-            "the bucket may be somebody else's: name one of your own, or have the owner let you "
-            f"in (`launchkit ec2 setup --bucket {bucket}` prints the least that is needed)"
+    if name in _DENIED:
+        return (
+            f"; these credentials may not do it in bucket {bucket}, or it is somebody else's: "
+            "name one of your own, or have its owner let you in (`launchkit ec2 setup "
+            f"--bucket {bucket}` prints the least that is needed)"
         )
     if name == "RequestTimeTooSkewed":
-        return Refused(f"{url}: this machine's clock is wrong ({said}); set it right")
-    return Refused(f"{url}{f'/{key}' if key else ''}: {said}")
+        return "; set this machine's clock right"
+    return ""
 
 
-def _field(error: Exception, group: str, name: str) -> str:
+def said(error: Exception) -> str:
+    """Return what S3 has said, in a line."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        message = " ".join(_field(error, "Error", "Message").split())
+        return ": ".join(filter(None, (code(error), message)))
+    return in_a_line(error)
+
+
+def _field(error: BaseException | None, group: str, name: str) -> str:
     response = getattr(error, "response", None)
     return str(response.get(group, {}).get(name, "")) if isinstance(response, dict) else ""

@@ -128,7 +128,9 @@ def split(url: str) -> tuple[str, str, str]:
     return found[1], found[2], (found[3] or "").strip("/")
 
 
-def open_store(scheme: str, bucket: str, **settings: str | None) -> Store:
+def open_store(
+    scheme: str, bucket: str, *, region: str | None = None, project: str | None = None
+) -> Store:
     """Return a bucket of a cloud.
 
     Parameters
@@ -137,8 +139,10 @@ def open_store(scheme: str, bucket: str, **settings: str | None) -> Store:
         ``s3`` or ``gs``.
     bucket
         Its name.
-    **settings
-        ``region`` for S3, ``project`` for Google's.
+    region
+        Of S3's: where it is; None for AWS's own settings.
+    project
+        Of Google's: whose it is; None for Google's own settings.
 
     Raises
     ------
@@ -148,7 +152,7 @@ def open_store(scheme: str, bucket: str, **settings: str | None) -> Store:
     if scheme == "s3":
         from launchkit.cloud.s3 import S3Store  # noqa: PLC0415 - needs boto3, of an extra
 
-        return S3Store(bucket, **settings)
+        return S3Store(bucket, region=region)
     from launchkit.cloud.gcs import GcsStore  # noqa: PLC0415 - needs Google's client, of an extra
 
-    return GcsStore(bucket, **settings)
+    return GcsStore(bucket, project=project)

@@ -39,7 +39,7 @@ class Way(Protocol):
     def take(self, wanted: Sequence[Entry]) -> str:
         """Bring files and links home, and return what has gone wrong; nothing, mostly."""
 
-    def read(self, names: Iterable[bytes]) -> dict[bytes, tuple[bytes, float]]:
+    def read(self, wanted: Sequence[Entry]) -> dict[bytes, tuple[bytes, float]]:
         """Return the content of small files, and when each was changed."""
 
     def clear(self) -> None:
@@ -174,10 +174,10 @@ class Exchange(ABC):
         return not problem
 
     def _land_states(
-        self, states: Collection[Entry], heard: Mapping[int, Attempt], *, over: bool
+        self, states: Sequence[Entry], heard: Mapping[int, Attempt], *, over: bool
     ) -> list[Entry]:
         """Write states here, but for those of jobs that have ended since the others were seen."""
-        found = self._transfer.read(entry.name for entry in states)
+        found = self._transfer.read(states)
         landed = []
         for entry in states:
             data, changed = found.get(entry.name, (b"", 0.0))

@@ -6,18 +6,16 @@ Either way a file has its name only once it is whole. What has gone there stays 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from launchkit import files
-from launchkit.job import OWN_DIR
+from launchkit.outside.landing import bearable, land, make_folders
 from launchkit.outside.listing import Entry
 from launchkit.outside.remote import INCOMING, Remote
 from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, check_code, end
@@ -65,7 +63,7 @@ class Transfer:
         OSError
             If they cannot be written here.
         """
-        problems = [self._make_folders(wanted)]
+        problems = [make_folders(self._home, wanted)]
         names = [entry.name for entry in wanted if entry.kind != "d"]
         if names:
             self._staging.mkdir(mode=0o700, exist_ok=True)
@@ -74,9 +72,9 @@ class Transfer:
             problems.append(take(data))
         return next(filter(None, problems), "")
 
-    def read(self, names: Iterable[bytes]) -> dict[bytes, tuple[bytes, float]]:
+    def read(self, wanted: Sequence[Entry]) -> dict[bytes, tuple[bytes, float]]:
         """Return the content of small files, and when each was changed."""
-        data = b"".join(b"./" + name + b"\0" for name in names)
+        data = b"".join(b"./" + entry.name + b"\0" for entry in wanted)
         if not data:
             return {}
         script = self._remote.send()
@@ -120,23 +118,6 @@ class Transfer:
 
     def _here(self, name: bytes) -> Path:
         return self._home / os.fsdecode(name)
-
-    def _make_folders(self, wanted: Sequence[Entry]) -> str:
-        """Make the directories that there are there, and those that files need."""
-        folders = {entry.name: entry.mode for entry in wanted if entry.kind == "d"}
-        needed = {name.rpartition(b"/")[0] for name in (e.name for e in wanted if e.kind != "d")}
-        problem = ""
-        for name in sorted({*folders, *needed}):
-            path = self._here(name)
-            if path.is_dir():
-                continue
-            try:
-                path.mkdir(0o700 if OWN_DIR in path.parts else 0o777, parents=True)
-                if name in folders:
-                    path.chmod(folders[name] | 0o700)
-            except OSError as error:
-                problem = _bearable(error, path)
-        return problem
 
     # rsync
 
@@ -233,11 +214,9 @@ class Transfer:
                     shutil.copyfileobj(content, stream, BLOCK)
                 temporary.chmod(member.mode & 0o777)
                 os.utime(temporary, (member.mtime, member.mtime))
-            _rename(temporary, path)
+            return land(temporary, path)
         except OSError as error:
-            return _bearable(error, path)
-        else:
-            return ""
+            return bearable(error, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -298,24 +277,6 @@ def _reading(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
 
 def _name(member: tarfile.TarInfo) -> bytes:
     return os.fsencode(member.name).removeprefix(b"./")
-
-
-def _bearable(error: OSError, path: Path) -> str:
-    """Return what is wrong with one file; raise it again if it will be so with all of them."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE):
-        raise error
-    return f"{path}: {error.strerror or error}"
-
-
-def _rename(temporary: Path, path: Path) -> None:
-    try:
-        temporary.replace(path)
-    except OSError:
-        if path.is_dir() or temporary.is_symlink():
-            raise
-        # Another disk, behind a link.
-        with files.atomic_writer(path) as stream, temporary.open("rb") as source:
-            shutil.copyfileobj(source, stream, BLOCK)
 
 
 def _first_line(err: bytes) -> str:
