@@ -1,22 +1,21 @@
-"""Asking a service of AWS, again where that helps, and what its errors mean."""
+"""Asking a service of AWS, and asking again where that helps."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
 from launchkit.cloud import stores
-from launchkit.cloud.patience import PATIENCE_S, Patience, in_a_line, waiting
-from launchkit.cloud.providers import Expired, ProviderError, Refused, Unreachable
+from launchkit.cloud.patience import PATIENCE_S, Patience, waiting
+from launchkit.cloud.providers import Expired, Refused, Unreachable
+from launchkit.cloud.setup_steps import Found
 
 try:
     import boto3
-    import botocore.exceptions
     from botocore.config import Config
 
-    from launchkit.cloud import s3_errors
+    from launchkit.cloud import aws_errors
 except ModuleNotFoundError as missing:
     raise Refused(
         f"EC2 needs {missing.name}, which is not installed; `pip install 'hydra-launchkit[ec2]'`"
@@ -27,58 +26,8 @@ T = TypeVar("T")
 CONNECT_S = 10.0
 READ_S = 60.0
 CONNECTIONS = 32
-
-NO_CAPACITY = frozenset(
-    {
-        "InsufficientInstanceCapacity",
-        "InsufficientCapacity",
-        "InsufficientHostCapacity",
-        "InsufficientReservedInstanceCapacity",
-        "InsufficientFreeAddressesInSubnet",
-        "SpotMaxPriceTooLow",
-        "Unsupported",
-    }
-)
-"""What is lacking in a zone; there may be some in another one, or later."""
-NO_QUOTA = frozenset(
-    {
-        "MaxSpotInstanceCountExceeded",
-        "MaxSpotFleetRequestCountExceeded",
-        "VcpuLimitExceeded",
-        "InstanceLimitExceeded",
-    }
-)
-"""What the account may have no more of, in whatever zone."""
-FORBIDDEN = frozenset(
-    {
-        "UnauthorizedOperation",
-        "AccessDenied",
-        "AccessDeniedException",
-        "UnauthorizedException",
-        "OptInRequired",
-    }
-)
-"""What we may not ask."""
-_ENCODED = "Encoded authorization failure message"
-
-
-class Said(Refused):
-    """AWS says no.
-
-    Parameters
-    ----------
-    message
-        What that means, in words.
-    code
-        AWS's name of the error.
-    text
-        What AWS says.
-    """
-
-    def __init__(self, message: str, code: str, text: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.text = text
+SHORT_S = 5.0
+"""Seconds to ask again for what it is good to know."""
 
 
 class Aws:
@@ -118,8 +67,7 @@ class Aws:
             If neither we nor AWS's own settings have one.
         """
         if self._region is None:
-            with _meant(self._explain):
-                self._region = boto3.session.Session().region_name
+            self._region = self._session().region_name
         if self._region is None:
             raise Refused(
                 "region is not set, and AWS's own settings name none; set it (eu-west-1, say), or "
@@ -167,43 +115,58 @@ class Aws:
                 with waiting():
                     return question(self._client(service, where))
             except Exception as error:  # boto3's errors have no common base
-                if _is_passing(error):
+                if aws_errors.is_passing(error):
                     _pause(patience, error)
                     continue
-                meaning = _meaning(error, self._explain)
+                meaning = aws_errors.meaning(error, self._explain)
                 if meaning is None:
                     raise
                 if isinstance(meaning, Expired):
                     # Who logs in anew writes files that only a new client reads.
-                    self._clients.clear()
+                    with self._lock:
+                        self._clients.clear()
                 raise meaning from error
 
     def ask_if_allowed(
         self, service: str, question: Callable[[Any], T], *, region: str | None = None
     ) -> T | None:
-        """Ask what it is good to know: None if we may not ask, or cannot be told.
+        """Ask what it is good to know: None if we may not ask, or there is no answer.
 
         Raises
         ------
         Said
             If AWS says no, but not to our asking.
-        Expired
-            If the credentials have expired.
+        Refused
+            If it cannot be asked from here.
         """
         try:
             return self.ask(service, question, region=region, patience_s=SHORT_S)
-        except Said as error:
-            if error.code in FORBIDDEN:
+        except aws_errors.Said as error:
+            if error.code in aws_errors.FORBIDDEN:
                 return None
             raise
         except Unreachable:
             return None
 
+    def partition(self, region: str) -> str:
+        """Return the part of AWS that a region belongs to, as names of resources have it."""
+        found: str = self._session().get_partition_for_region(region)
+        return found
+
+    def _session(self) -> Any:
+        try:
+            return boto3.session.Session()
+        except Exception as error:  # boto3's errors have no common base
+            meaning = aws_errors.meaning(error, self._explain)
+            if meaning is None:
+                raise
+            raise meaning from error
+
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
             known = self._clients.get((service, region))
             if known is None:
-                known = boto3.session.Session().client(
+                known = self._session().client(
                     service,
                     region_name=region,
                     config=Config(
@@ -218,24 +181,51 @@ class Aws:
             return known
 
 
-SHORT_S = 5.0
-"""Seconds to ask again for what it is good to know."""
-
-
 def pages(client: Any, operation: str, field: str, **parameters: Any) -> list[Any]:
     """Return all that a question has for an answer, however many pages that is."""
     paginator = client.get_paginator(operation)
     return [item for page in paginator.paginate(**parameters) for item in page.get(field, ())]
 
 
-def partition(region: str) -> str:
-    """Return the part of AWS that a region belongs to, as it stands in names of resources."""
-    found: str = boto3.session.Session().get_partition_for_region(region)
-    return found
+def look(
+    question: Callable[[], T],
+    lacking: Container[str] = (),
+    *,
+    forbidden: Container[str] = aws_errors.FORBIDDEN,
+) -> tuple[Found, T | None]:
+    """Tell whether something is there, and what AWS says of it if it is.
+
+    Parameters
+    ----------
+    question
+        Asks for it.
+    lacking
+        The errors that say that there is none.
+    forbidden
+        The errors that say that we may not ask.
+
+    Raises
+    ------
+    Said
+        If AWS says anything else.
+    """
+    try:
+        return Found.THERE, question()
+    except aws_errors.Said as error:
+        if error.code in lacking:
+            return Found.LACKING, None
+        if error.code in forbidden:
+            return Found.UNKNOWN, None
+        raise
 
 
-def _is_passing(error: Exception) -> bool:
-    return s3_errors.code(error) not in NO_CAPACITY and s3_errors.is_passing(error)
+def make(request: Callable[[], object], there: str) -> None:
+    """Have something made; that it is there already is no error."""
+    try:
+        request()
+    except aws_errors.Said as error:
+        if error.code != there:
+            raise
 
 
 def _pause(patience: Patience, error: Exception) -> None:
@@ -243,29 +233,3 @@ def _pause(patience: Patience, error: Exception) -> None:
         patience.pause(error)
     except stores.Unreachable as told:
         raise Unreachable(str(told)) from error
-
-
-@contextlib.contextmanager
-def _meant(explain: Callable[[str, str], str]) -> Iterator[None]:
-    """Raise what an error of boto3's means, in place of it."""
-    try:
-        yield
-    except Exception as error:  # boto3's errors have no common base
-        meaning = _meaning(error, explain)
-        if meaning is None:
-            raise
-        raise meaning from error
-
-
-def _meaning(error: Exception, explain: Callable[[str, str], str]) -> ProviderError | None:
-    """Return what an error means that does not pass; None if it is none of boto3's."""
-    code = s3_errors.code(error)
-    if isinstance(error, botocore.exceptions.ClientError) and not s3_errors.is_login(error):
-        text = error.response.get("Error", {}).get("Message", "") or str(error)
-        text = " ".join(text.partition(_ENCODED)[0].split()).rstrip(".")
-        return Said(explain(code, text), code, text)
-    if not isinstance(error, botocore.exceptions.ClientError | botocore.exceptions.BotoCoreError):
-        return None
-    said = s3_errors.meaning(error, "", "")
-    kind = Expired if isinstance(said, stores.Expired) else Refused
-    return kind(str(said).removeprefix("s3://: ") or in_a_line(error))

@@ -92,6 +92,12 @@ class CloudSettings(Outside):
                 "into the image, or fetch them with setup_commands"
             )
 
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones to look for machines in, in order; none for wherever there are any."""
+        zone = getattr(self, "zone", None)
+        return () if zone is None else (zone,) if isinstance(zone, str) else tuple(zone)
+
     def machines_for(self, jobs: int) -> int:
         """Return how many machines so many jobs need."""
         return -(-jobs // self.num_exps_per_instance)

@@ -10,6 +10,10 @@ from launchkit.cloud.cloud_settings import CloudSettings, check_above, check_nam
 from launchkit.policy import check_whole
 
 BUCKET_NAME = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+PARAMETER = r"/aws/service/[\w./-]+"
+"""A public parameter of AWS, of which the value is the id of a machine image."""
+LONGEST_PREFIX = 150
+"""So that the address of a sweep fits into a tag."""
 PREFIX = r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*"
 
 
@@ -32,8 +36,9 @@ class Ec2Settings(CloudSettings):
     s3_log_path
         The prefix in it below which sweeps are.
     ami_name
-        The machine image: an id, or a name of which the newest is taken; None for Amazon's
-        current one.
+        The machine image: an id, a name of your own images or of Amazon's (of which the newest
+        is taken, and ``*`` stands for anything), or a public parameter below ``/aws/service``;
+        None for Amazon's current one.
     iam_instance_profile_name
         The profile with the role of the machines.
     aws_key_name
@@ -45,7 +50,7 @@ class Ec2Settings(CloudSettings):
     swap_size
         Megabytes of swap space on a machine.
     disk_size
-        Gigabytes of a machine's disk; None for what the image says.
+        Gigabytes of a machine's disk; None for 64, or what the image takes if that is more.
 
     Raises
     ------
@@ -84,7 +89,16 @@ class Ec2Settings(CloudSettings):
             optional=False,
         )
         check_name("s3_log_path", self.s3_log_path, PREFIX, "launchkit, say", optional=False)
-        check_name("ami_name", self.ami_name, r"[\w(][\w .()/*:-]*", "an id or a name is needed")
+        if len(self.s3_log_path) > LONGEST_PREFIX:
+            raise ValueError(
+                f"s3_log_path has {len(self.s3_log_path)} characters; it may have {LONGEST_PREFIX}"
+            )
+        check_name(
+            "ami_name",
+            self.ami_name,
+            rf"{PARAMETER}|[\w(][\w .()/*?:-]*",
+            "an id, a name, or a public parameter such as /aws/service/... is needed",
+        )
         check_name(
             "iam_instance_profile_name",
             self.iam_instance_profile_name,
@@ -99,9 +113,3 @@ class Ec2Settings(CloudSettings):
         check_name("subnet_id", self.subnet_id, r"subnet-[0-9a-f]+", "subnet-0123abcd, say")
         check_whole("swap_size", self.swap_size, 0)
         check_whole("disk_size", self.disk_size, 1, optional=True)
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """The zones to look in, in order; none for wherever there are machines."""
-        zone = self.zone
-        return () if zone is None else (zone,) if isinstance(zone, str) else tuple(zone)

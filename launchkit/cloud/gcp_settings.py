@@ -10,7 +10,20 @@ from launchkit.cloud.cloud_settings import CloudSettings, check_name, check_name
 from launchkit.cloud.ec2_settings import PREFIX
 from launchkit.policy import check_whole
 
-NAME = r"[a-z]([a-z0-9-]*[a-z0-9])?"
+LONGEST_MIN = 120 * 24 * 60
+"""Google ends no machine later than that."""
+OURS: Mapping[str, str] = {
+    "name": "launchkit names the machines, to find them again",
+    "description": "launchkit writes there whose a machine is",
+    "labels": "launchkit's labels tell whose a machine is",
+    "metadata": "the machines are told there what to run",
+    "scheduling": "set preemptible and max_lifetime_min",
+    "machineType": "set instance_type",
+    "guestAccelerators": "set gpu_model and num_gpu",
+    "serviceAccounts": "set service_account",
+    "deletionProtection": "a machine has to end itself",
+}
+"""Fields that are not to be set with the others, and why, or what sets them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +110,21 @@ class GcpSettings(CloudSettings):
         check_whole("disk_size", self.disk_size, 10)
         check_whole("swap_size", self.swap_size, 0)
         check_name("service_account", self.service_account, r"[^@\s]+@[^@\s]+", "an e-mail address")
+        if self.max_lifetime_min > LONGEST_MIN:
+            raise ValueError(
+                f"max_lifetime_min is {self.max_lifetime_min}; a machine of Google Cloud lives for "
+                f"{LONGEST_MIN} minutes at most"
+            )
+        if self.gpu_model is not None and not self.use_gpu:
+            raise ValueError(
+                f"gpu_model is {self.gpu_model!r}, and use_gpu is false; set use_gpu=true, or "
+                "leave the model out: it would cost, and no job would use it"
+            )
+        self._check_kwargs()
+
+    def _check_kwargs(self) -> None:
         if not isinstance(self.gcp_kwargs, Mapping):
             raise ValueError(f"gcp_kwargs is {self.gcp_kwargs!r}; it must have a value a field")
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """The zones to look in, in order."""
-        zone = self.zone
-        return () if zone is None else (zone,) if isinstance(zone, str) else tuple(zone)
+        for name in self.gcp_kwargs:
+            if name in OURS:
+                raise ValueError(f"gcp_kwargs has {name}, which is not for it: {OURS[name]}")

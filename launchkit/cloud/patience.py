@@ -40,6 +40,11 @@ class Patience:
         self._until = time.monotonic() + self._seconds
         self._longest = FIRST_PAUSE_S
 
+    @property
+    def over(self) -> bool:
+        """Whether it has been long enough."""
+        return time.monotonic() >= self._until
+
     def pause(self, error: Exception, said: str = "") -> None:
         """Wait before asking again.
 

@@ -162,7 +162,10 @@ class S3Store:
     def check(self, prefix: str) -> None:
         """See to it that the bucket is there, and objects can be written, read and removed."""
         # An answer to HEAD has no room for its reason, such as credentials that have expired.
-        self._page(f"{prefix}/", {"MaxKeys": 1, **self._owner()})
+        self._page(f"{prefix}/", {"MaxKeys": 1})
+        owner = self._owner()
+        if owner:
+            self._page(f"{prefix}/", {"MaxKeys": 1, "ExpectedBucketOwner": owner})
         self._warn_if_public()
         key = f"{prefix}/.probe-{os.urandom(6).hex()}".lstrip("/")
         self.put(key, key.encode())
@@ -171,15 +174,15 @@ class S3Store:
         if content != key.encode():
             raise Refused(f"{self.url}: what was written to {key} was read as something else")
 
-    def _owner(self) -> dict[str, str]:
-        """Return the condition that the bucket is ours, as far as we may know who we are."""
+    def _owner(self) -> str:
+        """Return the number of our account; nothing if we may not ask for it."""
         try:
-            account = self._client.ask("", lambda sts: sts.get_caller_identity(), service="sts")
+            answer = self._client.ask("", lambda sts: sts.get_caller_identity(), service="sts")
         except Expired:
             raise
-        except StoreError:  # we may not ask
-            return {}
-        return {"ExpectedBucketOwner": account["Account"]}
+        except StoreError:
+            return ""
+        return str(answer["Account"])
 
     def _warn_if_public(self) -> None:
         try:

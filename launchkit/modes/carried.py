@@ -31,8 +31,6 @@ from launchkit.sweep import Sweep
 from launchkit.task import Task, is_saved
 
 LOOK_S = 0.25
-MARGIN_S = 5.0
-"""How much longer than its jobs' grace a host has to end them before it is ended itself."""
 AHEAD = 16
 """How many jobs of a pack that have not started are looked at."""
 
@@ -48,6 +46,8 @@ class CarriedMode(Mode, Generic[S]):
     leaves_elsewhere = True
     Settings: ClassVar[type[Outside]]
     """A dataclass of the mode's settings."""
+    margin_s: float = 5.0
+    """How much longer than its jobs' grace a host has to end them before it is ended itself."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: S = self.Settings(**settings)  # type: ignore[assignment]  # S is its class
@@ -212,7 +212,7 @@ class CarriedMode(Mode, Generic[S]):
             return
         asks.ask(self.sweep, pack, Ask(tuple(asked), grace, stop.state, stop.error))
         if whole:
-            due = time.monotonic() + (grace + MARGIN_S if grace else 0.0)
+            due = time.monotonic() + (grace + self.margin_s if grace else 0.0)
             self._kill_at[pack] = min(due, self._kill_at.get(pack, due))
             self._press()
 
@@ -222,7 +222,7 @@ class CarriedMode(Mode, Generic[S]):
         if due and self._carriers is not None:
             self._carriers.kill(due)
             for pack in due:
-                self._kill_at[pack] = time.monotonic() + MARGIN_S
+                self._kill_at[pack] = time.monotonic() + self.margin_s
 
     def _seen(self) -> dict[int, Attempt]:
         """Look at what the jobs of running packs say; return those that have ended.

@@ -16,6 +16,8 @@ MODES = {
     "ssh": "launchkit.modes.ssh:SshMode",
     "slurm_singularity": "launchkit.modes.slurm:SlurmMode",
     "sss": "launchkit.modes.sss:ScriptMode",
+    "ec2": "launchkit.modes.ec2:Ec2Mode",
+    "gcp": "launchkit.modes.gcp:GcpMode",
 }
 """Where each mode's class is, by the mode's name."""
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shlex
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from launchkit.job import Attempt, Job, JobState
+from launchkit.job import Job
 from launchkit.modes import baggage as baggage_room
 from launchkit.modes.baggage import Baggage
-from launchkit.modes.base import Plan, Stop, known_state, unwritable
-from launchkit.modes.carried import CarriedMode
+from launchkit.modes.base import Plan, known_state
 from launchkit.modes.carriers import Carriers
+from launchkit.modes.far import FarMode, check_places
 from launchkit.outside import asks, packs, ssh, ssh_host, trace
 from launchkit.outside.asks import Ask
 from launchkit.outside.containers import docker_script
@@ -39,7 +38,7 @@ CLOSE_S = 60.0
 """How long a sweep that has ended waits for a host that cannot be reached."""
 
 
-class SshMode(CarriedMode[SshSettings]):
+class SshMode(FarMode[SshSettings]):
     """Runs jobs on another machine, so many at a time, and brings what they write home."""
 
     name = "ssh"
@@ -50,9 +49,6 @@ class SshMode(CarriedMode[SshSettings]):
         super().__init__(**settings)
         self._connection = Connection(self.settings.route)
         self._rsync = False
-        self._unwritable: dict[int, Attempt] = {}
-        self._bad: dict[int, list[int]] = {}
-        self._looked = 0
 
     @classmethod
     def lacking(cls) -> list[str]:
@@ -65,8 +61,7 @@ class SshMode(CarriedMode[SshSettings]):
 
     def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
         """Say what goes along, and how the jobs are started there."""
-        for job in jobs:
-            _check_place(sweep, job)
+        check_places(sweep, jobs)
         plan = super().plan(sweep, jobs, task)
         script = Remote(self._base(sweep, "MARK"), sweep.directory.name).start(0, sweep.id)
         words = ["ssh", *self.settings.route.options(), "--", self.settings.host, "sh"]
@@ -105,7 +100,7 @@ class SshMode(CarriedMode[SshSettings]):
         self.sweep = sweep = plan.sweep
         if self._carriers is None:
             self._carriers = self._begin(sweep)
-        jobs = [job for job in plan.jobs if not self._is_in_the_way(job)]
+        jobs = [job for job in plan.jobs if not self.is_in_the_way(job)]
         if not jobs:
             return
         nums = [job.num for job in jobs]
@@ -125,20 +120,6 @@ class SshMode(CarriedMode[SshSettings]):
     def carriers(self, sweep: Sweep) -> Carriers:
         """Return the host of the jobs there."""
         return self._begin(sweep)
-
-    def poll(self, timeout: float) -> dict[int, Attempt]:
-        """Wait until jobs have ended, and all they have written is here."""
-        if self._unwritable:
-            found, self._unwritable = self._unwritable, {}
-            return found
-        self._acknowledge()
-        return super().poll(timeout)
-
-    def cancel(self, nums: Iterable[int], grace: float, stop: Stop) -> None:
-        """Ask the host to end jobs."""
-        super().cancel(nums, grace, stop)
-        if self._carriers is not None:
-            self._carriers.hurry()
 
     def close(self, sweep: Sweep) -> None:
         """Bring the rest home, and remove what is on the host."""
@@ -198,62 +179,6 @@ class SshMode(CarriedMode[SshSettings]):
 
     def _base(self, sweep: Sweep, mark: str) -> str:
         return f"{self.settings.directory}/{sweep.id}-{mark}"
-
-    def _is_in_the_way(self, job: Job) -> bool:
-        """Tell whether what a job writes could not come home."""
-        if not os.path.lexists(job.directory) or job.directory.is_dir():
-            return False
-        error = NotADirectoryError(20, os.strerror(20))
-        self._unwritable[job.num] = unwritable(job, error)
-        return True
-
-    def _seen(self) -> dict[int, Attempt]:
-        """Take what the host has told of jobs, whose files are here by now."""
-        assert self._carriers is not None
-        attempts = {}
-        told, self._carriers.ended = self._carriers.ended, {}
-        for num, attempt in told.items():
-            if num in self._pack_of:
-                stop = Stop(attempt.state, attempt.error)
-                attempts[num] = self._settle(num, attempt.exit_code or 0, stop)
-        if self._looked != self._carriers.looks:
-            self._looked = self._carriers.looks
-            waiting = self._pack_of.keys() - self._running
-            self._running.update(
-                num for num in waiting if known_state(self._jobs[num]).state is JobState.RUNNING
-            )
-        for pack in [pack for pack in self._kill_at if not self._left.get(pack)]:
-            del self._kill_at[pack]
-        return attempts
-
-    def _acknowledge(self) -> None:
-        """Let the hosts go on after jobs that went wrong, if anything more is wanted at all."""
-        bad, self._bad = self._bad, {}
-        assert self.sweep is not None or not bad
-        for pack, nums in bad.items():
-            if self._carriers is not None and self.sweep is not None:
-                asks.ask(self.sweep, pack, Ask(seen=tuple(nums)))
-                self._carriers.hurry()
-
-    def _settle(self, num: int, code: int, died: Stop | None) -> Attempt:
-        pack = self._pack_of[num]
-        attempt = super()._settle(num, code, died)
-        if self._carriers is not None:
-            self._carriers.settle([num])
-        if attempt.state.bad and attempt.state is not JobState.CANCELLED:
-            self._bad.setdefault(pack, []).append(num)
-        return attempt
-
-
-def _check_place(sweep: Sweep, job: Job) -> None:
-    """Raise ValueError if what a job writes could not be told to be the sweep's there."""
-    around = sweep.directory.parent
-    if not job.directory.is_relative_to(around) or job.directory in (around, sweep.directory):
-        raise ValueError(
-            f"job {job.num} writes to {job.directory}, which is neither below nor beside the "
-            f"sweep's directory {sweep.directory}, and mode 'ssh' brings home nothing else; "
-            "change hydra.sweep.subdir"
-        )
 
 
 def _exchange(sweep: Sweep, connection: Connection, remote: Remote, *, rsync: bool) -> HostExchange:

@@ -137,7 +137,7 @@ class TestTheConnection:
         case = SshCase()
         with relay() as way:
             case = _with(case, ssh_args=way.args)
-            original, calls = hosts.Exchange.deliver, []
+            original, calls = hosts.HostExchange.deliver, []
 
             def deliver(self, archive):
                 calls.append(archive)
@@ -146,7 +146,7 @@ class TestTheConnection:
                     threading.Timer(0.5, way.mend).start()
                 original(self, archive)
 
-            monkeypatch.setattr(hosts.Exchange, "deliver", deliver)
+            monkeypatch.setattr(hosts.HostExchange, "deliver", deliver)
             outcomes = case.run(tmp_path / "sweep", Same("good"), 3)
         assert [outcome.value for outcome in outcomes] == [0, 10, 20]
         assert len(calls) >= 2

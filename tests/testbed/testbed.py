@@ -7,13 +7,18 @@ command that starts it.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-COMPONENTS = ("docker", "ssh", "slurm", "apptainer")
+COMPONENTS = ("docker", "ssh", "slurm", "apptainer", "aws")
 
 PYTHON_IMAGE = "python:3.11-slim"
 """A stock image: Debian and Python 3.11, nothing else."""
@@ -38,6 +43,12 @@ SSH_CLOSED_HOST = "launchkit-testbed-closed"
 SLURM_PARTITION = "debug"
 SLURM_HIGH_PARTITION = "high"
 """Its jobs preempt, and so requeue, those of the other one."""
+
+AWS_ENDPOINT = "http://10.213.0.1:24570"
+"""The simulated AWS, for this machine and for the machines that are rented there."""
+AWS_REGION = "us-east-1"
+AWS_PROFILE = "launchkit"
+"""The instance profile that is there from the start, and its role."""
 
 _SCRIPTS = Path(__file__).parent
 _PATIENCE = 60.0
@@ -117,6 +128,51 @@ def apptainer_command() -> list[str]:
     """
     program = shutil.which("apptainer") or shutil.which("singularity") or "apptainer"
     return [program, "--quiet", "exec", *(["--no-privs"] if os.getuid() == 0 else [])]
+
+
+def aws_environment() -> dict[str, str]:
+    """Return the environment variables with which AWS is the simulated one."""
+    return {
+        "AWS_ENDPOINT_URL": AWS_ENDPOINT,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SESSION_TOKEN": "testing",
+        "AWS_DEFAULT_REGION": AWS_REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Nobody's own settings count.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def aws_control(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Ask something of the simulated AWS that AWS does not know; README.md has what there is.
+
+    Parameters
+    ----------
+    method
+        ``GET``, ``POST`` or ``DELETE``.
+    path
+        ``faults``, say.
+    body
+        What is asked.
+
+    Raises
+    ------
+    ValueError
+        If it does not understand that; the message says why.
+    """
+    request = urllib.request.Request(
+        f"{AWS_ENDPOINT}/_testbed/{path}", method=method, data=json.dumps(body or {}).encode()
+    )
+    # A proxy of the environment is not for addresses of this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_PATIENCE) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ValueError(error.read().decode()) from None
 
 
 def _other_python_tags() -> list[str]:

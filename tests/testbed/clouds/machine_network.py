@@ -75,11 +75,15 @@ class Network:
             os.close(descriptor)
 
     def remove(self) -> None:
-        """Remove it; the wire goes with it."""
+        """Remove it."""
+        remove(self.name)
+
+
+def remove(name: str) -> None:
+    """Remove a network by its name, there or not."""
+    for command in (f"link del {name}", f"netns del {name}"):
         with contextlib.suppress(subprocess.CalledProcessError):
-            _ip(f"link del {self.name}")
-        with contextlib.suppress(subprocess.CalledProcessError):
-            _ip(f"netns del {self.name}")
+            _ip(command)
 
 
 def make_bridge() -> None:

@@ -174,11 +174,11 @@ class SimulatedMachine:
         path = self.directory / "told" / f"script-{time.monotonic_ns()}"
         path.write_bytes(script)
         path.chmod(0o700)
-        words = ["nsenter", "--target", str(init), "--all", "--root", "--wd=/", "--"]
-        inside = f"/run/simulated-machine/{path.name}"
+        words = ["nsenter", "--target", str(init), "--all", "--root", "--"]
+        words += ["/bin/sh", "-c", 'cd / && exec "$0"', f"/run/simulated-machine/{path.name}"]
         with self.console.open("ab") as console, contextlib.suppress(subprocess.TimeoutExpired):
             return subprocess.run(
-                [*words, inside],
+                words,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -229,6 +229,7 @@ class SimulatedMachine:
     def _boot(self) -> None:
         self._network = machine_network.connect()
         self.address = self._network.address
+        (self.directory / "network").write_text(self._network.name)
         self._service = MetadataService(self.metadata, self._network)
         self.disk.mkdir(parents=True, exist_ok=True)
         config = self.directory / "init.json"
@@ -276,7 +277,9 @@ class SimulatedMachine:
                 self._end_processes()
                 return
             self._wish.wait(_TICK_S)
-        self.how = self.how or "failed"
+        # What the kernel does to the first process where another calls reboot(2).
+        powered_off = self._process.returncode in (-signal.SIGINT, -signal.SIGHUP)
+        self.how = self.how or ("shutdown" if powered_off else "failed")
 
     def _shutdown_is_due(self) -> bool:
         try:
@@ -333,6 +336,8 @@ def clean(directory: Path) -> None:
             pid = int(path.read_text())
             if str(path.parent).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            machine_network.remove((path.parent / "network").read_text())
         machine_containers.remove(DISKS / path.parent.name)
         shutil.rmtree(DISKS / path.parent.name, ignore_errors=True)
         path.unlink(missing_ok=True)

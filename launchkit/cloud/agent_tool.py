@@ -1,0 +1,178 @@
+"""The program of a machine that talks to its bucket: ``aws``, ``gcloud`` or ``gsutil``."""
+# Python 3.6 is to run this: no `from __future__ import annotations`; what it lacks is in quotes.
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+LOOK_S = 0.5
+BASE_S = 120.0
+"""How long a call may take, apart from its bytes."""
+BYTES_PER_S = 2**20
+"""The slowest bucket that is waited for."""
+NOTHING = ("304", "Not Modified", "NoSuchKey", "404", "matched no", "No URLs matched")
+"""What the programs say where there is no object, or no other one than before."""
+
+
+class ToolError(Exception):
+    """The program has not done what it was asked to; the message is its last word."""
+
+
+class Tool:
+    """The program that talks to a bucket.
+
+    Parameters
+    ----------
+    name
+        ``aws``, ``gcloud`` or ``gsutil``.
+    store
+        The address of the bucket: ``s3://bucket`` or ``gs://bucket``.
+    region
+        The region of the bucket; empty for what the environment says.
+
+    Attributes
+    ----------
+    until
+        When calls have to be over, by the monotonic clock.
+    worked
+        When one has worked last, by the monotonic clock.
+    """
+
+    def __init__(self, name: str, store: str, region: str) -> None:
+        self._name = name
+        self._store = store
+        self._environment = dict(os.environ, LC_ALL="C.UTF-8")
+        if region:
+            self._environment["AWS_DEFAULT_REGION"] = region
+        self._etags: dict[str, str] = {}
+        self.until = float("inf")
+        self.worked = time.monotonic()
+
+    def send(self, folder: Path, prefix: str, size: int) -> None:
+        """Upload all files of a folder, their names below a prefix; hidden ones too.
+
+        Parameters
+        ----------
+        folder
+            The folder; its last component is that of the prefix.
+        prefix
+            The prefix.
+        size
+            How many bytes that is.
+
+        Raises
+        ------
+        ToolError
+            If not all of it has been uploaded.
+        """
+        around = self._store + "/" + "".join(prefix.rpartition("/")[:2])
+        command = {
+            "aws": ["aws", "s3", "cp", "--recursive", "--only-show-errors", "--sse", "AES256",
+                    "--no-guess-mime-type", str(folder), f"{self._store}/{prefix}"],
+            # These two keep the name of a folder that they copy into another.
+            "gcloud": ["gcloud", "storage", "cp", "--recursive", str(folder), around],
+            "gsutil": ["gsutil", "-m", "-q", "cp", "-r", str(folder), around],
+        }[self._name]  # fmt: skip
+        self._call(command, BASE_S + size / BYTES_PER_S)
+
+    def get_all(self, prefix: str, folder: Path) -> None:
+        """Download all objects whose names begin with a prefix and a slash.
+
+        Raises
+        ------
+        ToolError
+            If not all of them are here then.
+        """
+        source = f"{self._store}/{prefix}/"
+        command = {
+            "aws": ["aws", "s3", "cp", "--recursive", "--only-show-errors", source, str(folder)],
+            "gcloud": ["gcloud", "storage", "cp", "--recursive", source + "*", str(folder)],
+            "gsutil": ["gsutil", "-m", "-q", "cp", "-r", source + "*", str(folder)],
+        }[self._name]
+        self._call(command, 15 * BASE_S)
+
+    def get(self, key: str, path: Path, *, again: bool = False) -> bool:
+        """Download an object; return whether there is one.
+
+        Parameters
+        ----------
+        key
+            Its name.
+        path
+            The file, which gets its name once it is whole.
+        again
+            Whether it is of interest only if it has changed since the last time, where the
+            program can tell.
+
+        Raises
+        ------
+        ToolError
+            If it could not be asked for.
+        """
+        folder = Path(tempfile.mkdtemp(dir=str(path.parent), prefix=".get"))
+        new = folder / "object"
+        try:
+            said = self._call(self._get_command(key, new, again), 15 * BASE_S)
+            os.replace(str(new), str(path))
+        except ToolError as error:
+            if any(word in str(error) for word in NOTHING):
+                self.worked = time.monotonic()
+                return False
+            raise
+        finally:
+            shutil.rmtree(str(folder), ignore_errors=True)
+        if self._name == "aws" and again:
+            self._etags[key] = said.strip()
+        return True
+
+    def _get_command(self, key: str, path: Path, again: bool) -> "list[str]":
+        if self._name != "aws":
+            copy = {"gcloud": ["gcloud", "storage", "cp"], "gsutil": ["gsutil", "-q", "cp"]}
+            return [*copy[self._name], f"{self._store}/{key}", str(path)]
+        known = self._etags.get(key) if again else None
+        bucket = self._store.partition("://")[2]
+        return [
+            *("aws", "s3api", "get-object", "--bucket", bucket, "--key", key),
+            *(["--if-none-match", known] if known else []),
+            *("--query", "ETag", "--output", "text", str(path)),
+        ]
+
+    def _call(self, command: "list[str]", timeout: float) -> str:
+        """Run a command to its end, and return what it has printed."""
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+            try:
+                self._wait(process, began + timeout)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
+        if process.returncode:
+            raise ToolError(said or f"exit code {process.returncode}")
+        self.worked = time.monotonic()
+        return said
+
+    def _wait(self, process: "subprocess.Popen[bytes]", until: float) -> None:
+        while True:
+            left = min(until, self.until) - time.monotonic()
+            if left <= 0:
+                raise ToolError(f"{self._name} does not come to an end")
+            try:
+                process.wait(min(LOOK_S, left))
+            except subprocess.TimeoutExpired:
+                continue
+            return

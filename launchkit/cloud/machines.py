@@ -1,0 +1,495 @@
+"""Carries packs on rented machines, one each: buys, listens, and sees every machine gone.
+
+All that is asked of the provider and the bucket is asked in `Machines.wait`, and can be asked
+again: what was interrupted, by a signal or by an outage, is begun anew the next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from launchkit import interrupts
+from launchkit.cloud import providers, stores
+from launchkit.cloud.boot import Boot
+from launchkit.cloud.bucket_exchange import BucketExchange
+from launchkit.cloud.cloud_settings import CloudSettings
+from launchkit.cloud.depot import Depot
+from launchkit.cloud.hiring import Hiring, NotBought
+from launchkit.cloud.ledger import Ledger
+from launchkit.cloud.providers import Machine, Provider, Standing
+from launchkit.job import Attempt, Job, JobError, JobState
+from launchkit.machine.pool import Ended
+from launchkit.outside import asks
+from launchkit.outside.packs import Pack
+from launchkit.outside.ssh import ConnectionLost
+from launchkit.sweep import Sweep
+
+log = logging.getLogger(__name__)
+
+GONE_CODE = -9
+SHORTEST_S = 1.0
+LONGEST_S = 5.0
+INSPECT_S = 15.0
+"""Seconds between two questions to the provider how the machines stand."""
+INSPECT_SOON_S = 2.0
+LEASE_S = 30.0
+SELF_END_S = 120.0
+"""How long a machine whose pack has ended has to end itself."""
+UNLISTED_S = 90.0
+"""How long a machine that was bought may not be in the provider's list yet."""
+PATIENT_S = 60.0
+LOOKERS = 8
+FETCHERS = 16
+
+TROUBLE = (
+    stores.StoreError,
+    providers.Unreachable,
+    providers.Refused,
+    ConnectionLost,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What has become of the jobs of a machine that ended before them."""
+
+    state: JobState
+    error: JobError
+
+
+@dataclass
+class _Hired:
+    """A machine that runs a pack, and what is known of it."""
+
+    machine: Machine
+    exchange: BucketExchange
+    bought: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
+    etag: str = ""
+
+    @property
+    def has_signed(self) -> bool:
+        """Whether it has ever given a sign of life."""
+        return bool(self.etag)
+
+
+class Machines:
+    """The machines of a sweep.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    provider
+        Who rents them out.
+    depot
+        The sweep's place in the bucket.
+    settings
+        What is rented, and for how much at most.
+    boot
+        What they are told; the archive and the packs are filled in.
+    archive
+        The sweep's archive.
+    price
+        The most that one costs an hour, in USD; None if that is not known.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        provider: Provider,
+        depot: Depot,
+        settings: CloudSettings,
+        boot: Boot,
+        archive: Path,
+        price: float | None,
+    ) -> None:
+        self._sweep = sweep
+        self._provider = provider
+        self._depot = depot
+        self._settings = settings
+        self._boot = boot
+        self._archive = archive
+        self._ledger = Ledger(sweep)
+        self._hiring = Hiring(sweep.id, provider, self._ledger, settings, price)
+        self._coming: list[Job] = []
+        self._batches: list[tuple[tuple[Pack, ...], tuple[Job, ...]]] = []
+        self._hired: dict[int, _Hired] = {}
+        self._leaving: dict[str, tuple[Machine, float]] = {}
+        self._doomed: set[int] = set()
+        self._over: list[Ended] = []
+        self._lookers = ThreadPoolExecutor(LOOKERS, "launchkit-look")
+        self._fetchers = ThreadPoolExecutor(FETCHERS, "launchkit-fetch")
+        self._next = self._next_inspection = 0.0
+        self._troubles = 0
+        self.fates: dict[int, Fate] = {}
+        """What has become of packs whose machines have ended before them."""
+        self.looks = 0
+        """How often it was looked at what is there."""
+        self.ended: dict[int, Attempt] = {}
+        """How jobs have ended that nobody has asked for yet."""
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The packs that have a machine."""
+        return tuple(self._hired)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The packs that are going to have one."""
+        return (*(pack.num for packs, _ in self._batches for pack in packs), *self._hiring.waiting)
+
+    def hand_over(self, jobs: Collection[Job]) -> None:
+        """Take jobs, whose packs are going to be added."""
+        self._coming += jobs
+
+    def add(self, packs: Sequence[Pack]) -> None:
+        """Take packs, of the jobs that have been handed over before."""
+        self._batches.append((tuple(packs), tuple(self._coming)))
+        self._coming = []
+        self.hurry()
+
+    def remove(self, nums: Iterable[int]) -> list[int]:
+        """Give up packs that have no machine, or one that has not given a sign of life."""
+        wanted = set(nums)
+        removed = [num for num in wanted if num in self.waiting]
+        self._batches = [
+            (tuple(pack for pack in packs if pack.num not in wanted), jobs)
+            for packs, jobs in self._batches
+        ]
+        self._hiring.remove(wanted)
+        for num in wanted.difference(removed):
+            known = self._hired.get(num)
+            if known is not None and not known.has_signed:
+                self._dismiss(num)
+                removed.append(num)
+        self.hurry()
+        return removed
+
+    def kill(self, nums: Sequence[int]) -> None:
+        """End machines with all their jobs."""
+        self._doomed.update(num for num in nums if num in self._hired)
+        self.hurry()
+
+    def settle(self, nums: Collection[int]) -> None:
+        """Take note that jobs have ended, as the launcher sees it."""
+        for known in self._hired.values():
+            known.exchange.settle(nums)
+
+    def hurry(self) -> None:
+        """Have something to ask: that is due."""
+        if not self._troubles:
+            self._next = 0.0
+
+    def wait(self, timeout: float) -> list[Ended]:
+        """Ask what is due, until a pack or a job has ended."""
+        deadline = time.monotonic() + timeout
+        while True:
+            busy = self._hired or self.waiting or self._leaving
+            if busy and time.monotonic() >= self._next:
+                self._try()
+            if self._over or self.ended:
+                over, self._over = self._over, []
+                return over
+            now = time.monotonic()
+            if now >= deadline:
+                return []
+            pause = min(deadline, self._next) - now if busy else deadline - now
+            with interrupts.felt():
+                time.sleep(max(0.0, pause))
+
+    def finish(self, jobs: Sequence[Job], patience_s: float) -> list[Machine]:
+        """End what is left, and leave in the bucket how all has ended.
+
+        Returns the machines that may not be gone.
+        """
+        for num in list(self._hired):
+            self._dismiss(num)
+        left: list[Machine] = []
+        try:
+            if self._ledger.has_left:
+                left = end_all(self._provider, self._ledger, self._sweep.id, patience_s)
+            if self._settings.keep_bucket:
+                self._depot.close(jobs)
+            else:
+                self._depot.remove()
+        finally:
+            self._lookers.shutdown()
+            self._fetchers.shutdown()
+        return left
+
+    def cost(self) -> float:
+        """Return the most that all machines so far cost, in USD."""
+        return self._ledger.cost()
+
+    @property
+    def many(self) -> int:
+        """How many machines have been bought so far."""
+        return len(self._ledger.machines)
+
+    # A round of questions
+
+    def _try(self) -> None:
+        interval = min(LONGEST_S, max(SHORTEST_S, self._settings.sync_interval / 3))
+        try:
+            self._round()
+        except TROUBLE as error:
+            self._bear(error)
+            return
+        if self._troubles:
+            log.warning("%s is reached again", self._depot.store.url)
+            self._troubles = 0
+        self._next = time.monotonic() + interval
+
+    def _round(self) -> None:
+        self._depot.renew_lease(LEASE_S)
+        self._deliver()
+        self._depot.put_asks(self._hired)
+        self._end_doomed()
+        self._buy()
+        self._listen()
+        self._inspect()
+
+    def _bear(self, error: Exception) -> None:
+        """Try again in a while: what runs there is as it was."""
+        hopeless = isinstance(error, stores.Refused | providers.Refused)
+        expired = isinstance(error, stores.Expired | providers.Expired)
+        if hopeless and not expired and not self._hired:
+            self._refuse(self.waiting, JobError("CloudRefused", str(error)))
+            self._batches = []
+            self._hiring.remove(self._hiring.waiting)
+            return
+        if not self._troubles:
+            log.warning("%s; what runs goes on, and this is tried again", error)
+        self._troubles += 1
+        pause = min(PATIENT_S, 2.0 ** min(self._troubles, 6))
+        self._next = time.monotonic() + random.uniform(pause / 2, pause)
+
+    def _deliver(self) -> None:
+        """Bring what jobs need to the bucket, and only then have machines bought for them."""
+        while self._batches:
+            packs, jobs = self._batches[0]
+            if packs:
+                if not self._boot.archive:
+                    key, sha256 = self._depot.put_archive(self._archive)
+                    self._boot = replace(self._boot, archive=key, sha256=sha256)
+                    self._depot.reopen()
+                self._depot.put_shared()
+                first = packs[0].num
+                self._depot.put_batch(first, jobs)
+                boot = replace(self._boot, batch=self._depot.batch_key(first))
+                self._hiring.add(packs, boot)
+            self._batches.pop(0)
+
+    def _end_doomed(self) -> None:
+        doomed = [self._hired[num].machine for num in self._doomed if num in self._hired]
+        if doomed:
+            self._provider.end(doomed)
+            self._next_inspection = 0.0
+        self._doomed.clear()
+
+    def _buy(self) -> None:
+        try:
+            bought = self._hiring.buy(len(self._hired))
+        except NotBought as problem:
+            self._refuse(problem.packs, problem.error)
+            return
+        for machine in bought:
+            exchange = BucketExchange(self._sweep, self._depot, self._fetchers, machine.pack)
+            exchange.adopt(self._jobs_of(machine.pack))
+            self._hired[machine.pack] = _Hired(machine, exchange)
+
+    def _jobs_of(self, pack: int) -> list[Job]:
+        nums = set(self._hiring.jobs_of(pack))
+        return [job for job in self._sweep.jobs if job.num in nums]
+
+    def _refuse(self, packs: Iterable[int], error: JobError) -> None:
+        for num in packs:
+            asks.refuse(self._sweep, num, error)
+            self._over.append(Ended(num, GONE_CODE))
+
+    # What machines say
+
+    def _listen(self) -> None:
+        """Bring home what has changed, of the machines that have something to say."""
+        if not self._hired:
+            return
+        etags = self._depot.looks()
+        news = {
+            num: etag
+            for num, etag in etags.items()
+            if num in self._hired and self._hired[num].etag != etag
+        }
+        self._hear(news)
+        self.looks += 1
+
+    def _hear(self, news: dict[int, str]) -> None:
+        """Hear machines; what goes wrong with one is raised once all have been heard."""
+        coming = {num: self._lookers.submit(self._hired[num].exchange.look, [num]) for num in news}
+        problem: Exception | None = None
+        for num, future in coming.items():
+            known = self._hired[num]
+            try:
+                stands, ended = future.result()
+            except TROUBLE as error:
+                problem = error
+                continue
+            known.heard = time.monotonic()
+            self.ended.update(ended)
+            if not known.exchange.problem:
+                known.etag = news[num]
+            elif not known.etag:
+                known.etag = " "
+            if num in stands and not stands[num].alive:
+                code = stands[num].code
+                self._end(num, GONE_CODE if code is None else code)
+        if problem is not None:
+            raise problem
+
+    def _end(self, num: int, code: int) -> None:
+        """Take note that a pack has ended; its machine is to end itself."""
+        machine = self._hired.pop(num).machine
+        self._leaving[machine.id] = (machine, time.monotonic() + SELF_END_S)
+        self._doomed.discard(num)
+        self._over.append(Ended(num, code))
+
+    def _dismiss(self, num: int) -> None:
+        """End a machine before it has done anything."""
+        machine = self._hired.pop(num).machine
+        self._leaving[machine.id] = (machine, 0.0)
+        self._doomed.discard(num)
+        self._next_inspection = 0.0
+
+    # How machines stand
+
+    def _inspect(self) -> None:
+        """Ask the provider how the machines stand, and see those gone that have ended."""
+        if time.monotonic() < self._next_inspection or not (self._hired or self._leaving):
+            return
+        now = time.monotonic()
+        listed = {machine.id: machine for machine in self._provider.machines(self._sweep.id)}
+        for num, known in list(self._hired.items()):
+            machine = listed.get(known.machine.id)
+            if machine is None:
+                if now - known.bought > UNLISTED_S:
+                    self._gone(num, replace(known.machine, reason="the provider knows it no more"))
+            elif machine.standing is Standing.GONE:
+                self._gone(num, machine)
+            else:
+                known.machine = machine
+                self._see_alive(num, known, now)
+        self._see_off(listed, now)
+        soon = any(known.machine.standing is Standing.ENDING for known in self._hired.values())
+        self._next_inspection = now + (INSPECT_SOON_S if soon or self._leaving else INSPECT_S)
+
+    def _gone(self, num: int, machine: Machine) -> None:
+        """Hear for the last time what the machine of a pack has said, which is gone."""
+        with contextlib.suppress(stores.NotThere):  # it may never have said anything
+            self._hear({num: " "})
+        if num not in self._hired:
+            return
+        self.fates[num] = fate_of(machine, self._settings.max_lifetime_min)
+        self._end(num, GONE_CODE)
+
+    def _see_alive(self, num: int, known: _Hired, now: float) -> None:
+        """End a machine that gives no sign of life."""
+        start_s = 60 * self._settings.start_timeout_min
+        silent_s = 60 * self._settings.unreachable_min + LONGEST_S + self._settings.sync_interval
+        if known.machine.standing is Standing.ENDING or num in self._doomed:
+            return
+        if not known.has_signed and now - known.bought > start_s:
+            said = self._provider.last_words(known.machine)
+            error = JobError(
+                "MachineSilent",
+                f"{known.machine.id} has given no sign of life for "
+                f"{self._settings.start_timeout_min:g} min (start_timeout_min)"
+                + (f"; its console ends with: {said}" if said else ""),
+            )
+            asks.refuse(self._sweep, num, error)
+        elif not known.has_signed or now - known.heard <= silent_s:
+            return
+        self._provider.end([known.machine])
+
+    def _see_off(self, listed: dict[str, Machine], now: float) -> None:
+        """See machines gone that have nothing to do any more."""
+        gone = [name for name, machine in listed.items() if machine.standing is Standing.GONE]
+        gone += [name for name in self._leaving if name not in listed]
+        self._ledger.are_gone(gone)
+        for name in gone:
+            self._leaving.pop(name, None)
+        ours = {known.machine.id for known in self._hired.values()} | self._leaving.keys()
+        strangers = [
+            machine
+            for name, machine in listed.items()
+            if name not in ours
+            and machine.standing in (Standing.STARTING, Standing.RUNNING)
+            and machine.token not in self._ledger.unsettled
+        ]
+        late = [machine for machine, until in self._leaving.values() if now > until]
+        ending = [
+            machine
+            for machine in (*strangers, *late)
+            if machine.id not in listed or listed[machine.id].standing is not Standing.ENDING
+        ]
+        if ending:
+            self._provider.end(ending)
+
+
+def fate_of(machine: Machine, lifetime_min: int) -> Fate:
+    """Return what has become of the jobs of a machine that is gone."""
+    why = f": {machine.reason}" if machine.reason else ""
+    if machine.reclaimed:
+        error = JobError("MachineReclaimed", f"{machine.id} was taken back{why}")
+        return Fate(JobState.PREEMPTED, error)
+    if machine.launched and time.time() - machine.launched > 60 * lifetime_min:
+        error = JobError(
+            "MachineLifetime", f"{machine.id} has ended after {lifetime_min} min (max_lifetime_min)"
+        )
+        return Fate(JobState.TIMEOUT, error)
+    return Fate(JobState.LOST, JobError("MachineGone", f"{machine.id} is gone{why}"))
+
+
+def end_all(
+    provider: Provider, ledger: Ledger, sweep: str, patience_s: float, unsure_s: float = 0.0
+) -> list[Machine]:
+    """End all machines of a sweep, and see them gone; return those that are not in time.
+
+    Parameters
+    ----------
+    provider
+        Who rents them out.
+    ledger
+        What was bought.
+    sweep
+        The sweep's id.
+    patience_s
+        Seconds to wait for their end.
+    unsure_s
+        For how long after a request of which nothing is known its machines may yet appear.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        listed = provider.machines(sweep)
+        ledger.are_gone(machine.id for machine in listed if machine.standing is Standing.GONE)
+        known = {machine.id for machine in listed}
+        ledger.are_gone(each.id for each in ledger.machines if each.id not in known)
+        left = [machine for machine in listed if machine.standing is not Standing.GONE]
+        alive = [machine for machine in left if machine.standing is not Standing.ENDING]
+        if alive:
+            provider.end(alive)
+        unsure = any(time.time() - since < unsure_s for since in ledger.unsettled.values())
+        if not left and not unsure:
+            ledger.settle(listed)
+            return []
+        if time.monotonic() > deadline:
+            return left
+        with interrupts.felt():
+            time.sleep(INSPECT_SOON_S / 2)

@@ -1,0 +1,65 @@
+# shellcheck shell=bash disable=SC2154,SC2034  # the lines before assign what the machine is told
+# The start of a machine of Google Compute Engine: its metadata's startup-script.
+export CLOUDSDK_CORE_DISABLE_PROMPTS=1 CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1
+export CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK=1
+export CLOUDSDK_STORAGE_PARALLEL_COMPOSITE_UPLOAD_ENABLED=False
+
+metadata() {
+  curl -sf --noproxy '*' --max-time 5 -H 'Metadata-Flavor: Google' \
+    "http://metadata.google.internal/computeMetadata/v1/$1"
+}
+
+identify() {
+  machine=$(metadata instance/name) && pack=$(metadata instance/attributes/launchkit-pack) &&
+    zone=$(metadata instance/zone) && project=$(metadata project/project-id) &&
+    [[ $pack =~ ^[0-9]+$ ]]
+}
+
+get_tool() {
+  # Where there is Ubuntu, it is a snap.
+  PATH=$PATH:/snap/bin
+  export CLOUDSDK_CONFIG="$root/.agent/gcloud"
+  if has gcloud && gcloud storage cp --help >/dev/null 2>&1; then
+    tool=gcloud
+  elif has gsutil; then
+    tool=gsutil
+  else
+    fail "this machine image has neither gcloud nor gsutil; take one of Google's"
+  fi
+}
+
+copy() {
+  if [ "$tool" = gcloud ]; then
+    timeout 900 gcloud storage cp --no-user-output-enabled "$1" "$2"
+  else
+    timeout 900 gsutil -q cp "$1" "$2"
+  fi
+}
+
+get() { copy "$store/$1" "$2"; }
+
+put() { copy "$1" "$store/$2"; }
+
+leave() {
+  local api token
+  api=$(metadata instance/attributes/launchkit-compute) || api=https://compute.googleapis.com/compute/v1
+  token=$(metadata instance/service-accounts/default/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/') || return
+  # The token is nothing for a list of processes.
+  curl -sSf --max-time 60 -X DELETE -o /dev/null -H @- \
+    "${api%/}/projects/$project/zones/${zone##*/}/instances/$machine" <<<"Authorization: Bearer $token"
+}
+
+# The driver of Google's images for deep learning is installed at their first start.
+look_forever() { has nvidia-smi || [ -d /opt/deeplearning ]; }
+
+# A machine that only shuts down is stopped, and its disk is still paid for.
+end_machine() {
+  [ -z "$machine" ] || patiently 60 leave
+  sleep 30
+  power_off
+  sleep 60
+  echo o >/proc/sysrq-trigger
+}
+
+zone='' project=''
+run_pack

@@ -1,0 +1,288 @@
+"""What the modes share that rent machines: a pack a machine, and a bucket in between."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from launchkit.cloud import machine_files, machines, providers, purchase, stores
+from launchkit.cloud.boot import Boot
+from launchkit.cloud.bucket_exchange import BucketExchange
+from launchkit.cloud.cloud_settings import CloudSettings
+from launchkit.cloud.depot import Depot
+from launchkit.cloud.ledger import Ledger
+from launchkit.cloud.machines import Machines
+from launchkit.cloud.providers import Offer, Provider
+from launchkit.cloud.purchase import Purchase
+from launchkit.cloud.stores import Store
+from launchkit.job import Job, JobState
+from launchkit.modes import baggage as baggage_room
+from launchkit.modes.baggage import Baggage
+from launchkit.modes.base import Plan, Stop, known_state
+from launchkit.modes.carriers import Carriers
+from launchkit.modes.far import FarMode, check_places
+from launchkit.outside import packs
+from launchkit.outside.containers import Container, docker_script
+from launchkit.outside.scripts import bare_script, run_script
+from launchkit.sweep import Sweep, SweepError
+from launchkit.task import Task
+
+log = logging.getLogger(__name__)
+
+CONFIRMED = "confirmed"
+"""The file of a sweep that says that a person has said yes, for a supervisor to find."""
+END_S = 180.0
+"""How long it may take a machine to be gone that was ended."""
+UNSURE_S = 60.0
+"""For how long after a request was begun its machines may yet appear in the provider's list."""
+MARGIN_S = 30.0
+
+S = TypeVar("S", bound=CloudSettings)
+
+
+class CloudMode(FarMode[S]):
+    """Runs jobs on rented machines, and leaves none of them running."""
+
+    _carriers: Machines | None
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)
+        self._provider: Provider | None = None
+        self._store: Store | None = None
+        self._offer: Offer | None = None
+
+    @abstractmethod
+    def make_provider(self) -> Provider:
+        """Return who rents the machines out."""
+
+    @abstractmethod
+    def make_store(self) -> Store:
+        """Return the bucket."""
+
+    scheme: str
+    """Of the bucket's address."""
+
+    @property
+    @abstractmethod
+    def prefix(self) -> str:
+        """The prefix in the bucket below which sweeps are."""
+
+    @abstractmethod
+    def startup(self, boot: Boot) -> str:
+        """Return the script that a machine starts with."""
+
+    @property
+    def swap_mb(self) -> int:
+        """Megabytes of swap space on a machine."""
+        return int(getattr(self.settings, "swap_size", 0))
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket."""
+        return str(getattr(self.settings, self.settings.BUCKET))
+
+    @property
+    def margin_s(self) -> float:
+        """How long it takes until a machine hears what is asked, and its last words are here."""
+        return 2 * self.settings.sync_interval + MARGIN_S
+
+    def describe(self, jobs: Sequence[Job]) -> list[str]:
+        """Say how many machines there are."""
+        settings = self.settings
+        many = settings.machines_for(len(jobs))
+        within = f"in docker {settings.image}" if settings.image else "on its own Python"
+        return [
+            f"{many} rented machine{'s' * (many != 1)} ({getattr(settings, 'instance_type', '')}), "
+            f"up to {settings.num_exps_per_instance} jobs each, {within}",
+            f"bucket: {self.scheme}://{self.bucket}/{self.prefix}",
+        ]
+
+    def plan(self, sweep: Sweep, jobs: Sequence[Job], task: Task) -> Plan:
+        """Say what goes along, and what the machines start with."""
+        check_places(sweep, jobs)
+        plan = super().plan(sweep, jobs, task)
+        boot = replace(
+            self._boot(sweep), archive=f"{self.prefix}/ARCHIVE.dar", sha256="SHA256", batch="BATCH"
+        )
+        script = self.startup(boot)
+        shown = [f"start-up script ({len(script.encode())} bytes):"]
+        shown += [f"  | {line}" for line in script.splitlines()]
+        return replace(plan, details=(*plan.details, *shown))
+
+    def scripts(self, baggage: Baggage, sweep: Sweep, roots: Sequence[Path]) -> dict[str, str]:
+        """Return the scripts that start Python there, in a container or not, and the agent."""
+        settings = self.settings
+        where = f"image {settings.image!r}" if settings.image else "the machine"
+        first = bare_script()
+        if settings.image:
+            container = Container(
+                image=settings.image,
+                mounts=baggage.mounts(),
+                workdir=baggage.workdir(),
+                env=tuple(name for name, value in settings.env.items() if value is None),
+                args=(*(("--gpus", "all") if settings.use_gpu else ()), *settings.container_args),
+                around=bool(roots),
+            )
+            first = docker_script(container, f"launchkit-{sweep.id}")
+        run = run_script(settings.python, settings.env, settings.setup_commands, where)
+        return {"final_script.sh": first, "run.sh": run, **machine_files.agent()}
+
+    def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
+        """Ask the provider and the bucket everything that costs nothing, and then a person."""
+        settings = self.settings
+        sweep = plan.sweep
+        provider, store = self._open()
+        try:
+            store.check(self.prefix)
+            self._offer = provider.check(settings.machines_for(len(plan.jobs)))
+        except (stores.StoreError, providers.ProviderError) as error:
+            raise ValueError(str(error)) from error
+        if settings.price_per_hour is not None:
+            self._offer = replace(
+                self._offer,
+                price_per_hour=settings.price_per_hour,
+                price_source="price_per_hour",
+            )
+        spent = Ledger(sweep).cost()
+        wanted = Purchase.of(len(plan.jobs), settings, self._offer, spent)
+        wanted.check()
+        lines = [*wanted.lines(), f"bucket: {store.url}/{self.prefix}/{sweep.id}"]
+        if not settings.confirm:
+            for line in lines:
+                log.info("%s", line)
+        elif not (sweep.own / CONFIRMED).exists():
+            purchase.ask(lines, self.name)
+
+    def prepare(self, plan: Plan) -> None:
+        """Make the archive, and note for a supervisor that a person has said yes."""
+        super().prepare(plan)
+        (plan.sweep.own / CONFIRMED).touch(0o600)
+
+    def submit(self, plan: Plan) -> None:
+        """Put jobs into packs, a machine each."""
+        self.sweep = sweep = plan.sweep
+        (sweep.own / CONFIRMED).unlink(missing_ok=True)
+        if self._carriers is None:
+            self._carriers = self._begin(sweep)
+        jobs = [job for job in plan.jobs if not self.is_in_the_way(job)]
+        if not jobs:
+            return
+        size = self.settings.num_exps_per_instance
+        groups = [jobs[at : at + size] for at in range(0, len(jobs), size)]
+        nums = [[job.num for job in group] for group in groups]
+        made = packs.add(sweep, nums, self.settings.pack_places(), tells=True)
+        self._jobs.update((job.num, job) for job in jobs)
+        for pack in made:
+            self._left[pack.num] = list(pack.jobs)
+            self._pack_of.update(dict.fromkeys(pack.jobs, pack.num))
+        self._carriers.hand_over(jobs)
+        self._carriers.add(made)
+
+    def carriers(self, sweep: Sweep) -> Carriers:
+        """Return the machines."""
+        return self._begin(sweep)
+
+    def close(self, sweep: Sweep) -> None:
+        """See all machines gone, and leave in the bucket how all has ended."""
+        hired, self._carriers = self._carriers, None
+        if hired is not None:
+            try:
+                left = hired.finish(sweep.jobs, END_S)
+            except (*machines.TROUBLE, providers.ProviderError) as error:
+                log.warning("%s; whether machines are left: `launchkit reap`", error)
+            else:
+                for machine in left:
+                    log.warning("%s is %s yet", machine.id, machine.standing.value)
+            if hired.many:
+                log.info("machines: %d, at most %.2f USD", hired.many, hired.cost())
+            self._kill_at.clear()
+        super().close(sweep)
+
+    def end_left(self, sweep: Sweep) -> None:
+        """End the machines that a killed launcher has left, and bring home what they wrote."""
+        ledger = Ledger(sweep)
+        if ledger.has_left:
+            try:
+                self._end_left(sweep, ledger)
+            except (*machines.TROUBLE, providers.ProviderError) as error:
+                raise SweepError(
+                    f"{sweep.directory}: its machines may still run, and cannot be ended now: "
+                    f"{error}; `launchkit cancel` and resume try again, `launchkit reap` lists them"
+                ) from error
+        super().end_left(sweep)
+
+    def _end_left(self, sweep: Sweep, ledger: Ledger) -> None:
+        provider, store = self._open()
+        depot = Depot(store, self.prefix, sweep)
+        lease = depot.lease()
+        if lease is not None and lease.is_elsewhere(sweep.directory):
+            raise SweepError(f"{sweep.directory}: the sweep is driven by {lease.describe()}")
+        left = machines.end_all(provider, ledger, sweep.id, END_S, UNSURE_S)
+        if left:
+            raise SweepError(
+                f"{sweep.directory}: {', '.join(machine.id for machine in left)} do not end; "
+                "try again in a minute"
+            )
+        undecided = [job for job in sweep.jobs if not known_state(job).state.final]
+        with ThreadPoolExecutor(machines.FETCHERS) as pool:
+            for pack in depot.looks():
+                exchange = BucketExchange(sweep, depot, pool, pack)
+                nums = packs.find(sweep, pack).jobs
+                exchange.adopt([job for job in undecided if job.num in nums])
+                exchange.look(())
+
+    def _death(self, pack: int, code: int) -> Stop:
+        assert self._carriers is not None
+        fate = self._carriers.fates.pop(pack, None)
+        known = super()._death(pack, code)
+        refused = known.error is not None and known.error.type != "CarrierEnded"
+        return known if fate is None or refused else Stop(fate.state, fate.error)
+
+    def has_ended(self, num: int, state: JobState) -> bool:
+        """Tell that only the machine says when a job has ended."""
+        return False
+
+    def _open(self) -> tuple[Provider, Store]:
+        if self._provider is None or self._store is None:
+            try:
+                self._store, self._provider = self.make_store(), self.make_provider()
+            except (stores.StoreError, providers.ProviderError) as error:
+                raise ValueError(str(error)) from error
+        return self._provider, self._store
+
+    def _begin(self, sweep: Sweep) -> Machines:
+        baggage_room.see_packed(sweep)
+        provider, store = self._open()
+        return Machines(
+            sweep,
+            provider,
+            Depot(store, self.prefix, sweep),
+            self.settings,
+            self._boot(sweep),
+            sweep.own / baggage_room.FILE,
+            None if self._offer is None else self._offer.price_per_hour,
+        )
+
+    def _boot(self, sweep: Sweep) -> Boot:
+        settings = self.settings
+        return Boot(
+            store=f"{self.scheme}://{self.bucket}",
+            region=getattr(self._store, "region", None) or "",
+            base=f"{self.prefix}/{sweep.id}",
+            name=sweep.directory.name,
+            archive="",
+            sha256="",
+            batch="",
+            first_pack=0,
+            image=settings.image,
+            uses_gpu=settings.use_gpu,
+            lifetime_min=settings.max_lifetime_min,
+            sync_interval_s=settings.sync_interval,
+            unreachable_min=settings.unreachable_min,
+            swap_mb=self.swap_mb,
+        )

@@ -1,0 +1,37 @@
+"""``ec2``: jobs on machines of EC2, which are rented for them through doodad."""
+
+from __future__ import annotations
+
+from launchkit.cloud import startup
+from launchkit.cloud.boot import Boot
+from launchkit.cloud.ec2 import Ec2
+from launchkit.cloud.ec2_settings import Ec2Settings
+from launchkit.cloud.providers import Provider
+from launchkit.cloud.stores import Store, open_store
+from launchkit.doodad import ec2_mode
+from launchkit.modes.cloud import CloudMode
+
+
+class Ec2Mode(CloudMode[Ec2Settings]):
+    """Runs jobs on machines of EC2, a pack each, with a bucket of S3 in between."""
+
+    name = "ec2"
+    Settings = Ec2Settings
+    scheme = "s3"
+
+    @property
+    def prefix(self) -> str:
+        """The prefix in the bucket below which sweeps are."""
+        return self.settings.s3_log_path
+
+    def make_provider(self) -> Provider:
+        """Return EC2, asked through doodad."""
+        return Ec2(self.settings, ec2_mode.buy)
+
+    def make_store(self) -> Store:
+        """Return the bucket of S3."""
+        return open_store("s3", self.bucket, region=self.settings.region)
+
+    def startup(self, boot: Boot) -> str:
+        """Return the user-data."""
+        return startup.ec2(boot)
