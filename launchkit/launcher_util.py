@@ -50,7 +50,7 @@ __all__ = [
     "setup_logger",
 ]
 
-OF_MODES: dict[str, tuple[Any, str | None, tuple[str, ...]]] = {
+OF_MODES: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "local_input_dir_to_mount_point_dict": (
         None,
         "inputs",
@@ -58,23 +58,25 @@ OF_MODES: dict[str, tuple[Any, str | None, tuple[str, ...]]] = {
     ),
     "time_in_mins": (None, "time_in_mins", ("slurm_singularity", "sss")),
     "ssh_host": (None, "host", ("ssh",)),
-    "sync_interval": (180, None, ("ec2", "gcp")),
-    "region": ("us-east-1", None, ("ec2",)),
-    "instance_type": (None, None, ("ec2", "gcp")),
-    "spot_price": (None, None, ("ec2",)),
-    "num_exps_per_instance": (1, None, ("ec2", "gcp")),
-    "gcp_kwargs": (None, None, ("gcp",)),
+    "sync_interval": (180, "sync_interval", ("ec2", "gcp")),
+    "region": ("us-east-1", "region", ("ec2",)),
+    "instance_type": (None, "instance_type", ("ec2", "gcp")),
+    "spot_price": (None, "spot_price", ("ec2",)),
+    "num_exps_per_instance": (1, "num_exps_per_instance", ("ec2", "gcp")),
+    "gcp_kwargs": (None, "gcp_kwargs", ("gcp",)),
 }
 """Parameters for some modes: their default, the mode's setting, and which modes these are."""
 
-USE_GPU: dict[str, Any] = {
-    "local_docker": "auto",
-    "local_singularity": "auto",
-    "ssh": "auto",
-    "slurm_singularity": 1,
-    "sss": 1,
+USE_GPU: dict[str, tuple[str, Any]] = {
+    "local_docker": ("gpus", "auto"),
+    "local_singularity": ("gpus", "auto"),
+    "ssh": ("gpus", "auto"),
+    "slurm_singularity": ("gpus", 1),
+    "sss": ("gpus", 1),
+    "ec2": ("use_gpu", True),
+    "gcp": ("use_gpu", True),
 }
-"""What ``gpus`` is with ``use_gpu``, in the modes where a GPU is there only if asked for."""
+"""The setting that ``use_gpu`` gives, in the modes where a GPU is there only if asked for."""
 
 
 class ExperimentsFailed(RuntimeError):
@@ -136,7 +138,7 @@ def run_experiment(
     mode
         Where the experiments run: ``here_no_doodad`` (in this process), ``local`` (a process
         each, in parallel), ``local_docker``, ``local_singularity``, ``ssh``,
-        ``slurm_singularity`` or ``sss``.
+        ``slurm_singularity``, ``sss``, ``ec2`` or ``gcp``.
     exp_prefix
         What the names of the experiments begin with.
     seed
@@ -170,8 +172,17 @@ def run_experiment(
         The host of mode ``ssh``.
     mode_kwargs
         Other settings of the mode, as those of ``hydra.launcher``: ``{"image": ...}``.
-    sync_interval, region, instance_type, spot_price, num_exps_per_instance, gcp_kwargs
-        For modes that rent machines.
+    sync_interval
+        Seconds between two uploads of what a rented machine has written.
+    region, spot_price
+        Where machines of EC2 are rented, and the most that one may cost an hour, in USD; None to
+        rent on demand.
+    instance_type
+        The type of rented machine; None for the mode's own.
+    num_exps_per_instance
+        How many jobs a rented machine gets.
+    gcp_kwargs
+        Settings of mode ``gcp``, as rlkit writes them: ``{"zone": ..., "gpu_kwargs": {...}}``.
 
     Returns
     -------
@@ -250,6 +261,8 @@ def _mode_settings(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:
     settings = dict(given["mode_kwargs"] or {})
     for name, (default, setting, modes) in OF_MODES.items():
         if given[name] == default:
+            if mode in modes and default is not None:
+                settings.setdefault(setting, default)
             continue
         if mode not in modes:
             raise ValueError(
@@ -257,11 +270,21 @@ def _mode_settings(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:
             )
         if setting in settings:
             raise ValueError(f"{name} is {given[name]!r}, and mode_kwargs has {setting!r} as well")
-        if setting is not None:
-            settings[setting] = given[name]
+        settings[setting] = given[name]
     if given["use_gpu"] and mode in USE_GPU:
-        settings.setdefault("gpus", USE_GPU[mode])
-    return settings
+        setting, value = USE_GPU[mode]
+        settings.setdefault(setting, value)
+    return _unfolded(settings) if mode == "gcp" else settings
+
+
+def _unfolded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of which those that rlkit's `gcp_kwargs` has are on the same level."""
+    known = registry.find("gcp").setting_names()
+    folded = dict(settings.get("gcp_kwargs", {}))
+    folded |= folded.pop("gpu_kwargs", None) or {}
+    own = {name: value for name, value in folded.items() if name in known}
+    rest = {name: value for name, value in folded.items() if name not in own}
+    return {**settings, **own, "gcp_kwargs": rest}
 
 
 def _refuse_wrong_types(method_call: Any, seed: int | None, variant: Any) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional  # noqa: UP035 - OmegaConf reads these
 
+from omegaconf import MISSING
+
 LAUNCHER = "hydra_plugins.launchkit_launcher.launcher.LaunchkitLauncher"
 
 
@@ -250,6 +252,153 @@ class SssConf(SlurmConf):
 
 
 @dataclass
+class CloudConf(OutsideConf):
+    """What is rented, for how long, and for how much at most; a pack of jobs a machine."""
+
+    num_exps_per_instance: int = 1
+    """How many jobs a machine gets."""
+
+    jobs_at_once: Optional[int] = None  # noqa: UP045
+    """How many of them run there at a time; null for all of them."""
+
+    sync_interval: float = 15.0
+    """Seconds between two uploads of what the jobs have written."""
+
+    use_gpu: bool = False
+    """Whether the jobs use the machines' GPUs."""
+
+    confirm: bool = True
+    """Whether a person is asked before anything is bought; without a terminal, that is a no."""
+
+    price_per_hour: Optional[float] = None  # noqa: UP045
+    """What a machine costs an hour, in USD, where you know better than the provider says."""
+
+    max_price_per_hour: Optional[float] = None  # noqa: UP045
+    """The most that all machines together may cost an hour, in USD; null for no limit."""
+
+    max_total_price: Optional[float] = None  # noqa: UP045
+    """The most that the sweep may cost, in USD, every machine for its longest life; null: any."""
+
+    max_lifetime_min: int = 1440
+    """Minutes after which a machine ends, whatever runs on it."""
+
+    max_machines: Optional[int] = None  # noqa: UP045
+    """How many machines there are at a time; null for as many as the jobs need."""
+
+    capacity_wait_min: float = 60.0
+    """Minutes to wait for machines where the provider has none to give."""
+
+    unreachable_min: float = 30.0
+    """Minutes without its bucket after which a machine ends itself."""
+
+    start_timeout_min: float = 15.0
+    """Minutes within which a machine has to give a first sign of life."""
+
+    keep_bucket: bool = True
+    """Whether the sweep stays in the bucket when it has ended."""
+
+    instance_type: str = MISSING
+    """The type of machine."""
+
+    zone: Any = None
+    """The zone, or a list of zones that are tried in order; null for any, where that can be."""
+
+    disk_size: Optional[int] = None  # noqa: UP045
+    """Gigabytes of a machine's disk; null for what the machine image says."""
+
+    swap_size: int = 0
+    """Megabytes of swap space on a machine."""
+
+
+@dataclass
+class Ec2Conf(CloudConf):
+    """Jobs on machines of EC2, on demand or spot, with a bucket of S3 in between."""
+
+    _target_: str = LAUNCHER
+    mode: str = "ec2"
+
+    instance_type: str = "c7i.large"
+    """The type of machine."""
+
+    swap_size: int = 4096
+    """Megabytes of swap space on a machine."""
+
+    region: Optional[str] = None  # noqa: UP045
+    """The region; null for the one that AWS's own settings name."""
+
+    spot_price: Optional[float] = None  # noqa: UP045
+    """The most that a spot machine may cost an hour, in USD; null to rent on demand."""
+
+    s3_bucket: Optional[str] = None  # noqa: UP045
+    """The bucket; it must be set."""
+
+    s3_log_path: str = "launchkit"
+    """The prefix in the bucket below which sweeps are."""
+
+    ami_name: Optional[str] = None  # noqa: UP045
+    """The machine image: an id, or a name of which the newest is taken; null: Amazon's current."""
+
+    iam_instance_profile_name: str = "launchkit"
+    """The profile with the role of the machines."""
+
+    aws_key_name: Optional[str] = None  # noqa: UP045
+    """A key pair for logging in to the machines; null for no such thing."""
+
+    security_group_ids: List[str] = field(default_factory=list)  # noqa: UP006
+    """The machines' security groups; empty for the network's default one."""
+
+    subnet_id: Optional[str] = None  # noqa: UP045
+    """The subnet of the machines; null for the default one."""
+
+
+@dataclass
+class GcpConf(CloudConf):
+    """Jobs on machines of Google's Compute Engine, with a bucket of Cloud Storage in between."""
+
+    _target_: str = LAUNCHER
+    mode: str = "gcp"
+
+    instance_type: str = "e2-standard-2"
+    """The type of machine."""
+
+    disk_size: Optional[int] = 64  # noqa: UP045
+    """Gigabytes of a machine's disk."""
+
+    gcp_project: Optional[str] = None  # noqa: UP045
+    """The project; it must be set."""
+
+    gcp_bucket: Optional[str] = None  # noqa: UP045
+    """The bucket; it must be set."""
+
+    gcp_log_path: str = "launchkit"
+    """The prefix in the bucket below which sweeps are."""
+
+    preemptible: bool = False
+    """Whether the machines are Spot machines, which are cheaper and may be taken back."""
+
+    gcp_image: Optional[str] = None  # noqa: UP045
+    """The machine image, or a family of which the newest is taken; null for Google's current."""
+
+    gcp_image_project: Optional[str] = None  # noqa: UP045
+    """The project of that image."""
+
+    gpu_model: Optional[str] = None  # noqa: UP045
+    """The model of GPU; null for machines whose type includes them, or without."""
+
+    num_gpu: int = 1
+    """How many GPUs of that model a machine gets."""
+
+    service_account: Optional[str] = None  # noqa: UP045
+    """The account whose role the machines have; null for launchkit's own in the project."""
+
+    subnet: Optional[str] = None  # noqa: UP045
+    """The subnet of the machines; null for the default one."""
+
+    gcp_kwargs: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+    """More fields of an instance, as the compute API names them."""
+
+
+@dataclass
 class CallbackConf:
     """The logger of each job."""
 
@@ -276,6 +425,8 @@ NODES = {
     ("hydra/launcher", "launchkit_ssh"): SshConf,
     ("hydra/launcher", "launchkit_slurm_singularity"): SlurmSingularityConf,
     ("hydra/launcher", "launchkit_sss"): SssConf,
+    ("hydra/launcher", "launchkit_ec2"): Ec2Conf,
+    ("hydra/launcher", "launchkit_gcp"): GcpConf,
     ("hydra/callbacks", "launchkit"): {"launchkit": CallbackConf},
 }
 """What each config is made of, by its group and name."""

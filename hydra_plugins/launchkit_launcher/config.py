@@ -20,12 +20,14 @@ NAMES = {
         "launchkit_ssh",
         "launchkit_slurm_singularity",
         "launchkit_sss",
+        "launchkit_ec2",
+        "launchkit_gcp",
     ),
     "hydra/callbacks": ("launchkit",),
 }
 
 
-OPEN = frozenset({"env", "inputs"})
+OPEN = frozenset({"env", "gcp_kwargs", "inputs"})
 """Settings whose keys are the user's own."""
 
 

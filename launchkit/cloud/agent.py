@@ -120,6 +120,8 @@ class Agent:
                 why = "the machine's time is over (max_lifetime_min)"
             else:
                 why = self._cloud.notice()
+        if not why:
+            return
         LOG.warning("%s", why)
         self._tool.until = time.monotonic() + self._haste.whole
         self._until = self._tool.until

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from launchkit.cloud.agent_listing import Entry
 from launchkit.cloud.agent_tool import Tool, ToolError
 from launchkit.cloud.agent_tree import Tree, empty
 
@@ -14,8 +15,8 @@ LOG = logging.getLogger("launchkit.agent")
 
 LEASE_S = 120.0
 """How often the launcher's sign of life is looked at."""
-COMPLAINTS = 3
-"""How often an upload fails before files are left out that are named in its complaint."""
+LOOK_S = 5.0
+"""What is kept of the time that is left, for saying how things stand."""
 
 
 class Sync:
@@ -44,7 +45,6 @@ class Sync:
         self._said = folder / "said" / last
         self._sent_log = 0
         self._shown: tuple[bytes, list[bytes]] = (b"", [])
-        self._failures = 0
         self._lease_at = float("-inf")
         self._lease = b""
 
@@ -70,6 +70,23 @@ class Sync:
         # What is told now must not be of jobs whose files were written after they were looked at.
         told = self._told()
         entries = self._tree.scan()
+        problem = None
+        try:
+            self._send(entries, last=last, hurry=hurry)
+        except ToolError as error:
+            problem = error
+        if problem is None or hurry:
+            self._shown = told, self._tree.lines(entries)
+        # If not, the launcher is to know at least that the machine is there.
+        self._show(code if problem is None or hurry else None)
+        if problem is not None:
+            self._tree.leave_out(str(problem))
+            raise problem
+
+    def _send(self, entries: "list[Entry]", *, last: bool, hurry: bool) -> None:
+        """Upload the files that have changed."""
+        if hurry:
+            self._tool.until -= LOOK_S
         try:
             for small in (True, False) if hurry else (False,):
                 empty(str(self._files))
@@ -77,19 +94,9 @@ class Sync:
                 if self._tree.staged:
                     self._tool.send(self._files, self._base, size)
                     self._tree.note()
-        except ToolError as error:
-            self._failures += 1
-            if not hurry:
-                # The launcher is to know that the machine is there.
-                self._show(None)
-            if self._failures >= COMPLAINTS:
-                self._tree.leave_out(str(error))
-            if not hurry:
-                raise
-        else:
-            self._failures = 0
-        self._shown = told, self._tree.lines(entries)
-        self._show(code)
+        finally:
+            if hurry:
+                self._tool.until += LOOK_S
 
     def fetch(self) -> None:
         """Fetch what the launcher asks, and look whether it is there still."""

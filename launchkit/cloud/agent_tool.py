@@ -117,7 +117,7 @@ class Tool:
         new = folder / "object"
         try:
             said = self._call(self._get_command(key, new, again), 15 * BASE_S)
-            os.replace(str(new), str(path))
+            new.replace(path)
         except ToolError as error:
             if any(word in str(error) for word in NOTHING):
                 self.worked = time.monotonic()

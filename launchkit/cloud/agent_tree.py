@@ -20,6 +20,8 @@ BIG_AGAIN_S = 300.0
 """How often such a file is uploaded that goes on changing."""
 SETTLED_S = 2.0
 """From this age on, a change of a file cannot have been followed by one unseen."""
+COMPLAINTS = 5
+"""How often a file may be complained of."""
 BLOCK = 2**20
 GONE = frozenset(
     [errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.ESTALE]
@@ -54,10 +56,11 @@ class Tree:
     def __init__(self, root: str, name: str, base: str, *, portable: bool) -> None:
         self._root = os.fsencode(root)
         self._listing = Listing(root, name, base, portable=portable)
-        self._named = os.fsencode(base.rpartition("/")[2])
+        self._last = os.fsencode(base.rpartition("/")[2])
         self._known: dict[bytes, Known] = {}
         self._staged: dict[bytes, Known] = {}
         self._since: dict[bytes, float] = {}
+        self._complaints: dict[bytes, int] = {}
 
     def scan(self) -> "list[Entry]":
         """Return all there is to come home, now."""
@@ -98,6 +101,7 @@ class Tree:
         now = time.monotonic()
         self._known.update(self._staged)
         self._since.update((name, now) for name in self._staged)
+        self._complaints.clear()
         self._staged = {}
 
     def lines(self, entries: "list[Entry]") -> "list[bytes]":
@@ -112,12 +116,14 @@ class Tree:
         return lines
 
     def leave_out(self, said: str) -> None:
-        """Leave out from now on the files that a program complains of by name."""
+        """Leave out the files that a program complains of by name, if it does so every time."""
         complaint = os.fsencode(said)
         for name in self._staged:
-            shown = re.escape(b"/%s/%s" % (self._named, name))
+            shown = re.escape(b"/%s/%s" % (self._last, name))
             if re.search(shown + rb"(?=[\s'\"\]:,]|\.?$)", complaint, re.MULTILINE):
-                self._listing.leave_out(name, "it cannot be uploaded")
+                self._complaints[name] = self._complaints.get(name, 0) + 1
+                if self._complaints[name] >= COMPLAINTS:
+                    self._listing.leave_out(name, "it cannot be uploaded")
 
     def _is_news(self, entry: Entry, last: bool) -> bool:
         known = self._known.get(entry.name)

@@ -188,12 +188,12 @@ def pages(client: Any, operation: str, field: str, **parameters: Any) -> list[An
 
 
 def look(
-    question: Callable[[], T],
+    question: Callable[[], Any],
     lacking: Container[str] = (),
     *,
     forbidden: Container[str] = aws_errors.FORBIDDEN,
-) -> tuple[Found, T | None]:
-    """Tell whether something is there, and what AWS says of it if it is.
+) -> tuple[Found, Any]:
+    """Tell whether something is there, and what AWS says of it; None if it is not there.
 
     Parameters
     ----------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from launchkit.cloud import ec2_policies
 from launchkit.cloud.aws import Aws, look, make
+from launchkit.cloud.aws_errors import Said
 from launchkit.cloud.providers import Refused
 from launchkit.cloud.setup_steps import Found, Step
 
@@ -49,17 +52,35 @@ class Bucket:
         ]
 
     def _look(self) -> Found:
-        found, _ = look(lambda: self._ask("head_bucket"), NONE_YET, forbidden=())
+        with self._told():
+            found, answer = look(lambda: self._ask("head_bucket"), NONE_YET, forbidden=())
+        region = answer.get("BucketRegion", self._aws.region) if found is Found.THERE else ""
+        if region and region != self._aws.region:
+            raise Refused(f"s3://{self._name} is in {region}; name that with --region")
         return found
 
     def _make(self) -> None:
         place: dict[str, Any] = {}
         if self._aws.region != HOME:
             place = {"CreateBucketConfiguration": {"LocationConstraint": self._aws.region}}
-        make(
-            lambda: self._ask("create_bucket", ObjectOwnership="BucketOwnerEnforced", **place),
-            "BucketAlreadyOwnedByYou",
-        )
+        with self._told():
+            make(
+                lambda: self._ask("create_bucket", ObjectOwnership="BucketOwnerEnforced", **place),
+                "BucketAlreadyOwnedByYou",
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say whose the bucket is, if it is not ours."""
+        try:
+            yield
+        except Said as error:
+            if error.code not in ("403", "AccessDenied", "BucketAlreadyExists"):
+                raise
+            raise Refused(
+                f"s3://{self._name} is there, and is somebody else's, or you may not look at it "
+                f"({error.code}: {error.text}); choose another --bucket"
+            ) from error
 
     def _look_block(self) -> Found:
         found, answer = look(

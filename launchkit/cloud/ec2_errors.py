@@ -44,8 +44,4 @@ def plainly(code: str, text: str) -> str:
     """Return what an error of AWS means where no settings are in question, in one line."""
     if code in FORBIDDEN:
         return f"your AWS credentials may not do this ({code}: {text}); ask for the right to"
-    if code in ("403", "BucketAlreadyExists"):
-        return f"a bucket of that name is somebody else's ({code}: {text}); choose another one"
-    if code in ("301", "PermanentRedirect"):
-        return f"the bucket is in another region ({code}: {text}); name that one"
     return f"AWS says {code}: {text}"

@@ -151,7 +151,7 @@ class CloudMode(FarMode[S]):
         spent = Ledger(sweep).cost()
         wanted = Purchase.of(len(plan.jobs), settings, self._offer, spent)
         wanted.check()
-        lines = [*wanted.lines(), f"bucket: {store.url}/{self.prefix}/{sweep.id}"]
+        lines = [*wanted.lines(), f"bucket: {store.url}/{self.prefix}"]
         if not settings.confirm:
             for line in lines:
                 log.info("%s", line)

@@ -129,7 +129,7 @@ class Lives:
         )  # fmt: skip
         life = _Life(machine, metadata)
         self._lives[instance.id] = life
-        machine.on_connect = lambda: setattr(instance, "address", machine.address)
+        instance.machine = machine
         machine.start()
         if instance.lifetime_s is not None:
             self._later(life, instance.lifetime_s * told.life_factor, self._too_old, instance)

@@ -100,14 +100,18 @@ class Instance:
     started: float | None = None
     stopped: float | None = None
     preempted: bool = False
-    address: str = ""
-    why: str = ""
-    """The kind of operation that ends it, once that is known."""
+    machine: Any = field(default=None, repr=False)
+    """The `SimulatedMachine`, once there is one."""
 
     @property
     def link(self) -> str:
         """Its address in the API."""
         return catalog.project_link(self.project, "zones", self.zone, "instances", self.name)
+
+    @property
+    def address(self) -> str:
+        """The machine's address; empty as long as it has none."""
+        return str(self.machine.address) if self.machine is not None else ""
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -143,6 +147,9 @@ class Instance:
             "labelFingerprint": "42WmSpB8rSM=",
             "fingerprint": "9nHBnJg1Sws=",
         }
+        if self.address:
+            first, *others = self.fields["networkInterfaces"]
+            shown["networkInterfaces"] = [{**first, "networkIP": self.address}, *others]
         if self.started is not None:
             shown["lastStartTimestamp"] = stamp(self.started)
             if self.lifetime_s is not None:

@@ -63,6 +63,10 @@ class MachineOptions:
         Seconds in a minute of ``shutdown +N``.
     grace_s
         Seconds that its processes are given when it shuts down, before they are killed.
+    last_script
+        What it runs when it shuts down, before its processes are asked to end.
+    last_script_s
+        Seconds that this may take.
     """
 
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -74,6 +78,8 @@ class MachineOptions:
     slow_start_s: float = 0.0
     minute_s: float = 60.0
     grace_s: float = 5.0
+    last_script: bytes = b""
+    last_script_s: float = 90.0
 
 
 class SimulatedMachine:
@@ -290,6 +296,7 @@ class SimulatedMachine:
 
     def _end_processes(self) -> None:
         assert self._process is not None
+        self._run_last_script()
         if self.how != "killed" and (init := _child(self._process.pid)) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(init, signal.SIGTERM)
@@ -301,6 +308,15 @@ class SimulatedMachine:
         # Its child, and so all of the machine, dies with it.
         self._process.kill()
         self._process.wait()
+
+    def _run_last_script(self) -> None:
+        script, limit = self.options.last_script, self.options.last_script_s
+        if not script:
+            return
+        thread = threading.Thread(target=self.run, args=(script, limit), daemon=True)
+        thread.start()
+        while thread.is_alive() and self.how != "killed":
+            thread.join(_TICK_S)
 
     def _bury(self) -> None:
         self.state = "ending"

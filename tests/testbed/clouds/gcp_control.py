@@ -1,0 +1,119 @@
+"""What tests tell the simulated Google Cloud, and ask it: the paths below ``/_testbed/``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from gcp_accounts import Accounts
+from gcp_faults import Fault
+from gcp_lives import Lives, Next
+from gcp_objects import Objects
+from gcp_web import Answer, Request, Site, bad_request, not_found
+from gcp_world import Instance, Shortage, World
+
+
+class Control:
+    """The paths; their list is in the README of the testbed."""
+
+    def __init__(
+        self, site: Site, objects: Objects, world: World, accounts: Accounts, lives: Lives
+    ) -> None:
+        self._site = site
+        self._objects = objects
+        self._world = world
+        self._accounts = accounts
+        self._lives = lives
+
+    def room(self, request: Request) -> Answer | None:
+        """Answer a request if it is one to the testbed itself."""
+        found = re.fullmatch(r"/_testbed/([a-z]+)(?:/([^/]+)/([a-z]+))?", request.path)
+        if found is None:
+            return None
+        try:
+            if found[2]:
+                return Answer.of(self._machine(found[2], found[3], request))
+            do = getattr(self, f"_{request.method.lower()}_{found[1]}", None)
+            if do is None:
+                raise not_found(f"the testbed has no {request.method} {request.path}")
+            return Answer.of(do(request))
+        except (TypeError, ValueError, re.error) as error:
+            raise bad_request(str(error)) from None
+
+    def _get_health(self, request: Request) -> Any:
+        return {"ready": True}
+
+    def _post_reset(self, request: Request) -> Any:
+        """Make the cloud new: without machines, buckets, faults."""
+        self._site.faults.clear()
+        self._lives.kill_all()
+        self._world.clear()
+        self._objects.clear()
+        self._accounts.clear()
+        self._site.log.clear()
+        return {}
+
+    def _post_faults(self, request: Request) -> Any:
+        """Add one fault, or several: ``{"faults": [...]}``."""
+        told = request.json
+        faults = [Fault.of(one) for one in told.get("faults", [told])]
+        for fault in faults:
+            self._site.faults.add(fault)
+        return {"faults": len(self._site.faults)}
+
+    def _get_faults(self, request: Request) -> Any:
+        return {"faults": len(self._site.faults)}
+
+    def _delete_faults(self, request: Request) -> Any:
+        self._site.faults.clear()
+        return {}
+
+    def _get_requests(self, request: Request) -> Any:
+        """Return what was asked after number ``since``; with ``summary``, only the sums."""
+        found = self._site.log.since(int(request.query.get("since", 0)))
+        if "summary" in request.query:
+            del found["requests"]
+        return found
+
+    def _get_capacity(self, request: Request) -> Any:
+        return dataclasses.asdict(self._world.shortage)
+
+    def _post_capacity(self, request: Request) -> Any:
+        """Set how short the cloud is; what is not named is as usual."""
+        self._world.shortage = Shortage(**request.json)
+        return self._get_capacity(request)
+
+    def _post_next(self, request: Request) -> Any:
+        """Set what the machines that are started from now on are like."""
+        self._lives.next = Next(**request.json)
+        return dataclasses.asdict(self._lives.next)
+
+    def _post_tokens(self, request: Request) -> Any:
+        """Let all tokens expire that were given until now."""
+        self._accounts.expire_tokens()
+        return {}
+
+    def _get_machines(self, request: Request) -> Any:
+        return {"machines": self._lives.status()}
+
+    def _machine(self, name: str, verb: str, request: Request) -> Any:
+        instance = self._instance(name)
+        if request.method != "POST":
+            raise not_found(f"the testbed has no {request.method} {request.path}")
+        if verb == "preempt":
+            self._lives.preempt(instance, request.json.get("seconds"))
+        elif verb == "die":
+            self._lives.die(instance)
+        elif verb in ("hang", "mend"):
+            self._lives.hang(instance, over=verb == "mend")
+        else:
+            raise not_found(f"the testbed cannot {verb} a machine")
+        return {}
+
+    def _instance(self, name: str) -> Instance:
+        with self._world.lock:
+            for instance in self._world.instances.values():
+                if name in (instance.name, instance.id):
+                    return instance
+        raise not_found(f"there is no machine {name}")
