@@ -54,15 +54,12 @@ class Listing:
         The name of the sweep's directory.
     base
         What names begin with in the bucket.
-    portable
-        Whether names must not have line breaks in them.
     """
 
-    def __init__(self, root: str, name: str, base: str, *, portable: bool) -> None:
+    def __init__(self, root: str, name: str, base: str) -> None:
         self._root = os.fsencode(root)
         self._own = os.fsencode(name) + b"/.launchkit"
         self._room = LONGEST_KEY - len(base.encode()) - 1
-        self._portable = portable
         self._left_out: set[bytes] = set()
 
     def scan(self) -> "list[Entry]":
@@ -126,6 +123,6 @@ class Listing:
             return self.leave_out(name, "its name is not UTF-8")
         if len(name) > self._room:
             return self.leave_out(name, "its name is too long")
-        if self._portable and (b"\n" in name or b"\r" in name):
+        if b"\n" in name or b"\r" in name:  # Google's take none, the programs have trouble with it
             return self.leave_out(name, "its name has a line break")
         return True

@@ -14,8 +14,20 @@ BASE_S = 120.0
 """How long a call may take, apart from its bytes."""
 BYTES_PER_S = 2**20
 """The slowest bucket that is waited for."""
-NOTHING = ("304", "Not Modified", "NoSuchKey", "404", "matched no", "No URLs matched")
-"""What the programs say where there is no object, or no other one than before."""
+NOTHING = (
+    "304",
+    "Not Modified",
+    "NoSuchKey",
+    "404",
+    "403",
+    "AccessDenied",
+    "matched no",
+    "No URLs",
+)
+"""What the programs say where there is no object, or no other one than before.
+
+S3 tells only those who may list the whole bucket that there is none.
+"""
 
 
 class ToolError(Exception):

@@ -143,7 +143,10 @@ class Work(threading.Thread):
         began, pause = time.monotonic(), 1.0
         while True:
             try:
-                problem, patience = "it is not in the bucket", MISSING_S
+                problem, patience = (
+                    "the bucket does not have it, or does not let the machine in",
+                    MISSING_S,
+                )
                 if fetch():
                     return
             except ToolError as error:

@@ -73,6 +73,12 @@ class CloudSettings(Outside):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, value in self.env.items():
+            if value is None:
+                raise ValueError(
+                    f"env.{name} is null, and the launcher's own environment is not on a rented "
+                    "machine; fetch a secret there, with setup_commands and the machine's role"
+                )
         check_whole("num_exps_per_instance", self.num_exps_per_instance, 1)
         check_whole("jobs_at_once", self.jobs_at_once, 1, optional=True)
         check_whole("max_lifetime_min", self.max_lifetime_min, 1)

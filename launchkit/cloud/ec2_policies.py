@@ -8,11 +8,11 @@ VERSION = "2012-10-17"
 ONLY_ENCRYPTED = "LaunchkitOnlyEncryptedTraffic"
 
 
-def trust() -> dict[str, Any]:
+def trust(partition: str = "aws") -> dict[str, Any]:
     """Return who may take the role: machines of EC2."""
     allowed = {
         "Effect": "Allow",
-        "Principal": {"Service": "ec2.amazonaws.com"},
+        "Principal": {"Service": f"ec2.amazonaws.com{'.cn' if partition == 'aws-cn' else ''}"},
         "Action": "sts:AssumeRole",
     }
     return {"Version": VERSION, "Statement": [allowed]}

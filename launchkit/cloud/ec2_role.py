@@ -51,7 +51,7 @@ class Role:
 
     def _look(self) -> Found:
         found, answer = look(lambda: self._ask("get_role"), NONE)
-        if found is Found.THERE and answer["Role"]["AssumeRolePolicyDocument"] != _trust():
+        if found is Found.THERE and answer["Role"]["AssumeRolePolicyDocument"] != self._trust():
             raise Refused(
                 f"the role {self._name} is there, for others than machines of EC2; choose another "
                 "--name"
@@ -62,7 +62,7 @@ class Role:
         make(
             lambda: self._ask(
                 "create_role",
-                AssumeRolePolicyDocument=json.dumps(_trust()),
+                AssumeRolePolicyDocument=json.dumps(self._trust()),
                 Description="The machines of launchkit's sweeps",
                 Tags=TAGS,
             ),
@@ -108,6 +108,5 @@ class Role:
             "iam", lambda iam: getattr(iam, operation)(InstanceProfileName=self._name, **parameters)
         )
 
-
-def _trust() -> dict[str, Any]:
-    return ec2_policies.trust()
+    def _trust(self) -> dict[str, Any]:
+        return ec2_policies.trust(self._aws.partition(self._aws.region))

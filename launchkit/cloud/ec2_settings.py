@@ -14,7 +14,7 @@ PARAMETER = r"/aws/service/[\w./-]+"
 """A public parameter of AWS, of which the value is the id of a machine image."""
 LONGEST_PREFIX = 150
 """So that the address of a sweep fits into a tag."""
-PREFIX = r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*"
+PREFIX = r"(?!\.{1,2}(/|$))[A-Za-z0-9!_.'()-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9!_.'()-]+)*"
 
 
 @dataclass(frozen=True, kw_only=True)

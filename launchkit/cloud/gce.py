@@ -13,7 +13,7 @@ from launchkit.cloud.boot import Boot
 from launchkit.cloud.gce_bodies import Image, Request, body
 from launchkit.cloud.gce_buying import AT_ONCE, Buying
 from launchkit.cloud.gce_look import Look
-from launchkit.cloud.gcp_api import Google, endpoint
+from launchkit.cloud.gcp_api import Google
 from launchkit.cloud.gcp_errors import NotThere
 from launchkit.cloud.gcp_settings import GcpSettings
 from launchkit.cloud.patience import PATIENCE_S
@@ -196,9 +196,6 @@ def metadata(boot: Boot, pack: int) -> dict[str, str]:
     if boot.uses_gpu:
         # Google's images for deep learning install the driver when they are told to.
         found["install-nvidia-driver"] = "True"
-    elsewhere = endpoint("compute")
-    if elsewhere:
-        found["launchkit-compute"] = elsewhere
     return found
 
 

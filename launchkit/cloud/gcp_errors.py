@@ -38,7 +38,9 @@ _FAULTS = frozenset(
 )
 """What has gone wrong on Google's side, with nothing bought."""
 _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
-_PASSING = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "resourceNotReady"})
+_PASSING = frozenset(
+    {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "resourceNotReady"}
+)
 _PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_HERE = (
     google.auth.exceptions.TransportError,

@@ -10,6 +10,8 @@ from launchkit.cloud.cloud_settings import CloudSettings, check_name, check_name
 from launchkit.cloud.ec2_settings import PREFIX
 from launchkit.policy import check_whole
 
+PROJECT_NAME = r"([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9]"
+BUCKET_NAME = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 LONGEST_MIN = 120 * 24 * 60
 """Google ends no machine later than that."""
 OURS: Mapping[str, str] = {
@@ -91,8 +93,8 @@ class GcpSettings(CloudSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         needed = (
-            ("gcp_project", r"([a-z0-9.-]+:)?[a-z][a-z0-9-]*[a-z0-9]", "name your project"),
-            ("gcp_bucket", r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "name your bucket, or make one "
+            ("gcp_project", PROJECT_NAME, "name your project"),
+            ("gcp_bucket", BUCKET_NAME, "name your bucket, or make one "
              "with `launchkit gcp setup`"),
             ("gcp_log_path", PREFIX, "launchkit, say"),
             ("instance_type", r"[a-z0-9]+(-[a-z0-9]+)+", "e2-standard-2, say"),

@@ -87,7 +87,7 @@ class Baggage:
         ]
         return [*lines, *self.notes]
 
-    def pack(self, plan: Plan, scripts: Mapping[str, str], image: str | None) -> None:
+    def pack(self, plan: Plan, scripts: Mapping[str, str | Path], image: str | None) -> None:
         """Make the archive of a sweep, in the sweep's directory.
 
         Parameters
@@ -95,7 +95,7 @@ class Baggage:
         plan
             What is going to run.
         scripts
-            The scripts in it, by their names.
+            The scripts in it, or where they are, by their names.
         image
             The image that they run in; None for the host's own Python.
 

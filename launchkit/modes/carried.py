@@ -31,6 +31,7 @@ from launchkit.sweep import Sweep
 from launchkit.task import Task, is_saved
 
 LOOK_S = 0.25
+MARGIN_S = 5.0
 AHEAD = 16
 """How many jobs of a pack that have not started are looked at."""
 
@@ -46,8 +47,6 @@ class CarriedMode(Mode, Generic[S]):
     leaves_elsewhere = True
     Settings: ClassVar[type[Outside]]
     """A dataclass of the mode's settings."""
-    margin_s: float = 5.0
-    """How much longer than its jobs' grace a host has to end them before it is ended itself."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: S = self.Settings(**settings)  # type: ignore[assignment]  # S is its class
@@ -62,6 +61,11 @@ class CarriedMode(Mode, Generic[S]):
         self._stops: dict[int, Stop] = {}
         self._stopped: list[int] = []
         self._kill_at: dict[int, float] = {}
+
+    @property
+    def margin_s(self) -> float:
+        """How much longer than its jobs' grace a host has to end them before it is ended itself."""
+        return MARGIN_S
 
     @classmethod
     def lacking(cls) -> list[str]:
@@ -88,6 +92,10 @@ class CarriedMode(Mode, Generic[S]):
         roots
             Directories beside the sweep's own that jobs write to.
         """
+
+    def programs(self) -> dict[str, Path]:
+        """Return what else is in the archive, by name."""
+        return {}
 
     @abstractmethod
     def describe(self, jobs: Sequence[Job]) -> list[str]:
@@ -138,7 +146,8 @@ class CarriedMode(Mode, Generic[S]):
         baggage.put_away(plan.sweep)
         found = self._found(plan.sweep, plan.jobs)
         roots = roots_of(plan.sweep, plan.jobs)
-        found.pack(plan, self.scripts(found, plan.sweep, roots), self.settings.image)
+        scripts = self.scripts(found, plan.sweep, roots)
+        found.pack(plan, {**scripts, **self.programs()}, self.settings.image)
         self._packed = True
 
     def submit(self, plan: Plan) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from launchkit.cloud import machine_files, machines, providers, purchase, stores
+from launchkit.cloud import depot, machines, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
 from launchkit.cloud.bucket_exchange import BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
@@ -26,7 +26,7 @@ from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan, Stop, known_state
 from launchkit.modes.carriers import Carriers
 from launchkit.modes.far import FarMode, check_places
-from launchkit.outside import packs
+from launchkit.outside import asks, packs
 from launchkit.outside.containers import Container, docker_script
 from launchkit.outside.scripts import bare_script, run_script
 from launchkit.sweep import Sweep, SweepError
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 CONFIRMED = "confirmed"
 """The file of a sweep that says that a person has said yes, for a supervisor to find."""
+UNKNOWN = "0" * 64
+"""What stands for a SHA-256 in a dry run."""
 END_S = 180.0
 """How long it may take a machine to be gone that was ended."""
 UNSURE_S = 60.0
@@ -106,16 +108,17 @@ class CloudMode(FarMode[S]):
         """Say what goes along, and what the machines start with."""
         check_places(sweep, jobs)
         plan = super().plan(sweep, jobs, task)
-        boot = replace(
-            self._boot(sweep), archive=f"{self.prefix}/ARCHIVE.dar", sha256="SHA256", batch="BATCH"
-        )
+        # Of the archive, that is known only once it has been made.
+        archive = f"{self.prefix}/{depot.ARCHIVES}/{UNKNOWN}.dar"
+        batch = f"{self.prefix}/{sweep.id}/{depot.HOME}/batches/000000.tar.gz"
+        boot = replace(self._boot(sweep), archive=archive, sha256=UNKNOWN, batch=batch)
         script = self.startup(boot)
         shown = [f"start-up script ({len(script.encode())} bytes):"]
         shown += [f"  | {line}" for line in script.splitlines()]
         return replace(plan, details=(*plan.details, *shown))
 
     def scripts(self, baggage: Baggage, sweep: Sweep, roots: Sequence[Path]) -> dict[str, str]:
-        """Return the scripts that start Python there, in a container or not, and the agent."""
+        """Return the scripts that start Python there, in a container or not."""
         settings = self.settings
         where = f"image {settings.image!r}" if settings.image else "the machine"
         first = bare_script()
@@ -124,13 +127,17 @@ class CloudMode(FarMode[S]):
                 image=settings.image,
                 mounts=baggage.mounts(),
                 workdir=baggage.workdir(),
-                env=tuple(name for name, value in settings.env.items() if value is None),
+                env=(asks.ON_SIGNAL,),
                 args=(*(("--gpus", "all") if settings.use_gpu else ()), *settings.container_args),
                 around=bool(roots),
             )
             first = docker_script(container, f"launchkit-{sweep.id}")
         run = run_script(settings.python, settings.env, settings.setup_commands, where)
-        return {"final_script.sh": first, "run.sh": run, **machine_files.agent()}
+        return {"final_script.sh": first, "run.sh": run}
+
+    def programs(self) -> dict[str, Path]:
+        """Return the agent."""
+        return startup.agent_files()
 
     def check_there(self, plan: Plan, baggage: Baggage | None) -> None:
         """Ask the provider and the bucket everything that costs nothing, and then a person."""
@@ -218,8 +225,8 @@ class CloudMode(FarMode[S]):
 
     def _end_left(self, sweep: Sweep, ledger: Ledger) -> None:
         provider, store = self._open()
-        depot = Depot(store, self.prefix, sweep)
-        lease = depot.lease()
+        place = Depot(store, self.prefix, sweep)
+        lease = place.lease()
         if lease is not None and lease.is_elsewhere(sweep.directory):
             raise SweepError(f"{sweep.directory}: the sweep is driven by {lease.describe()}")
         left = machines.end_all(provider, ledger, sweep.id, END_S, UNSURE_S)
@@ -230,8 +237,8 @@ class CloudMode(FarMode[S]):
             )
         undecided = [job for job in sweep.jobs if not known_state(job).state.final]
         with ThreadPoolExecutor(machines.FETCHERS) as pool:
-            for pack in depot.looks():
-                exchange = BucketExchange(sweep, depot, pool, pack)
+            for pack in place.looks():
+                exchange = BucketExchange(sweep, place, pool, pack)
                 nums = packs.find(sweep, pack).jobs
                 exchange.adopt([job for job in undecided if job.num in nums])
                 exchange.look(())

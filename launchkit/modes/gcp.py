@@ -26,7 +26,7 @@ class GcpMode(CloudMode[GcpSettings]):
 
     def make_provider(self) -> Provider:
         """Return Compute Engine, asked through doodad."""
-        return Gce(self.settings, gcp_mode.through(self.settings))
+        return Gce(self.settings, gcp_mode.buy)
 
     def make_store(self) -> Store:
         """Return the bucket of Cloud Storage."""

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Which components a command line asks for. Sourced by up and down.
 
-readonly KNOWN=(docker ssh slurm apptainer aws)
+readonly KNOWN=(docker ssh slurm apptainer aws gcp)
 components=("$@")
 [ $# -gt 0 ] || components=("${KNOWN[@]}")
 for component in "${components[@]}"; do

@@ -36,7 +36,11 @@ def main(state: Path, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     over.wait()
+    for front in fronts:
+        front.shutdown()
+        front.server_close()
     world.close()
+    machine_network.remove_bridge()
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def _obey(
         case "POST", ["machines", id, "interrupt" | "die" | "hang" | "mend" as verb]:
             getattr(world, verb)(id, **body)
             return world.machine(id)
-        case "POST", ["quotas" | "prices" as kind]:
+        case "POST", ["quotas" | "prices" | "spot_prices" as kind]:
             getattr(world.extras, kind).update(body)
             return {}
     raise LookupError(f"nothing is known of {method} {CONTROL}{'/'.join(words)}")

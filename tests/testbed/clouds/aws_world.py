@@ -109,10 +109,10 @@ class World:
     def __init__(self, directory: Path, endpoint: str, programs: dict[str, Path | str]) -> None:
         self.directory = directory
         self.capacity = Capacity()
-        self.extras = Extras()
         self._endpoint = endpoint
         self._programs = programs
         self._moto = Moto()
+        self.extras = Extras(self._moto)
         self._rented: dict[str, Rented] = {}
         self._next: list[Next] = []
         self._answers: dict[tuple[str, str, str], tuple[str, Response]] = {}
@@ -129,6 +129,8 @@ class World:
                 raise Refusal("ExpiredToken", "The provided token has expired.")
             if (extra := self.extras.answer(request)) is not None:
                 return extra
+            if request.service == "s3":
+                return self._s3(request)
             if request.service != "ec2":
                 return self._moto.answer(request)
             with self._lock:
@@ -136,6 +138,14 @@ class World:
                 return self._ec2(request)
         except Refusal as refusal:
             return refusal.answer(request)
+
+    def _s3(self, request: Request) -> Response:
+        response = self._moto.answer(request)
+        # Who may list below a prefix only is not told what is not there.
+        hidden = request.action in ("GetObject", "HeadObject") and response.status == 404
+        if hidden and request.access_key in self._expiry:
+            raise Refusal("AccessDenied", "Access Denied", 403)
+        return response
 
     def machine_at(self, address: str) -> str:
         """Return the id of the machine with an address; empty if there is none."""
@@ -177,6 +187,11 @@ class World:
                     " previous request(s).",
                 )
             return response
+        if key_pair := form.get("KeyName"):
+            named = {"KeyName.1": key_pair}
+            found = self._moto.ask("ec2", "DescribeKeyPairs", request.region, **named)
+            if found.status != 200:
+                return found
         many, zone = self._grant(request.region, form, script)
         form["MinCount"] = form["MaxCount"] = str(many)
         if "SubnetId" not in form and zone:
@@ -200,7 +215,14 @@ class World:
                 zone = backend.get_subnet(subnet).availability_zone
         market = form.get("InstanceMarketOptions.MarketType", "on-demand")
         price = form.get("InstanceMarketOptions.SpotOptions.MaxPrice", "")
-        wish = Wish(form.get("InstanceType", "m1.small"), zone, market, price, least, most)
+        kind = form.get("InstanceType", "m1.small")
+        if price and float(price) < (lowest := self.extras.spot_prices.get(kind, 0.0)):
+            raise Refusal(
+                "SpotMaxPriceTooLow",
+                f"Your Spot request price of {price} is lower than the minimum required Spot"
+                f" request fulfillment price of {lowest}.",
+            )
+        wish = Wish(kind, zone, market, price, least, most)
         zones = [each.name for each in backend.describe_availability_zones()]
         running = [
             (

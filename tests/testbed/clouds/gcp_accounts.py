@@ -102,8 +102,7 @@ class Accounts:
         """Let no token that was given until now be good any more."""
         with self.lock:
             self._tokens = {
-                text: Token(token.email, token.scopes, 0.0)
-                for text, token in self._tokens.items()
+                text: Token(token.email, token.scopes, 0.0) for text, token in self._tokens.items()
             }
 
     def gate(self, request: Request) -> str:
@@ -128,7 +127,9 @@ class Accounts:
         if token is None:
             raise Problem(401, "Invalid Credentials", "authError", "UNAUTHENTICATED")
         service = "devstorage" if is_storage else "compute"
-        if not any(CLOUD_PLATFORM in scope or f"/auth/{service}" in scope for scope in token.scopes):
+        if not any(
+            CLOUD_PLATFORM in scope or f"/auth/{service}" in scope for scope in token.scopes
+        ):
             raise Problem(
                 403,
                 "Request had insufficient authentication scopes.",

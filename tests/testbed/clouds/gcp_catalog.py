@@ -18,9 +18,7 @@ REGIONS = {
     "us-east1": "bcd",
     "europe-west4": "abc",
 }
-ZONES = {
-    f"{region}-{letter}": region for region, letters in REGIONS.items() for letter in letters
-}
+ZONES = {f"{region}-{letter}": region for region, letters in REGIONS.items() for letter in letters}
 
 SUBNETS = ("default", "machines")
 """The subnets of the network ``default``, in each region."""

@@ -145,14 +145,18 @@ class Compute:
 
     def _gpus(self, request: Request, project: str, zone: str) -> dict[str, Any]:
         _check(project, zone)
-        return self._page("AcceleratorType", "acceleratorTypeList", _gpus_in(project, zone), request)
+        return self._page(
+            "AcceleratorType", "acceleratorTypeList", _gpus_in(project, zone), request
+        )
 
     def _all_gpus(self, request: Request, project: str) -> dict[str, Any]:
         _check(project)
         found = [gpu for zone in sorted(catalog.ZONES) for gpu in _gpus_in(project, zone)]
         return self._by_zone("AcceleratorType", "acceleratorTypes", found, request)
 
-    def _disk_type(self, request: Request, project: str, zone: str, diskType: str) -> dict[str, Any]:
+    def _disk_type(
+        self, request: Request, project: str, zone: str, diskType: str
+    ) -> dict[str, Any]:
         _check(project, zone)
         if diskType not in catalog.DISK_TYPES:
             raise missing(f"projects/{project}/zones/{zone}/diskTypes", diskType)

@@ -158,6 +158,4 @@ class Faults:
         """Return how many may still befall a request."""
         now = time.time()
         with self._lock:
-            return sum(
-                f.count != 0 and (f.until is None or f.until >= now) for f in self._faults
-            )
+            return sum(f.count != 0 and (f.until is None or f.until >= now) for f in self._faults)

@@ -158,8 +158,7 @@ class Iam:
         if self._accounts.exists(email):
             raise Problem(
                 409,
-                f"Service account {name} already exists within project "
-                f"projects/{catalog.PROJECT}.",
+                f"Service account {name} already exists within project projects/{catalog.PROJECT}.",
                 "alreadyExists",
                 "ALREADY_EXISTS",
             )
@@ -200,7 +199,9 @@ class Iam:
         _check_project(where)
         told = request.json
         if not re.fullmatch(r"[\w.]{3,64}", told.get("roleId", "")):
-            raise bad_request(f"The role id {told.get('roleId')!r} must be 3 to 64 of [a-zA-Z0-9_.]")
+            raise bad_request(
+                f"The role id {told.get('roleId')!r} must be 3 to 64 of [a-zA-Z0-9_.]"
+            )
         name = f"projects/{catalog.PROJECT}/roles/{told['roleId']}"
         with self._accounts.lock:
             if name in self._accounts.roles:

@@ -48,7 +48,9 @@ def make(directory: Path, port: int, names: Sequence[str], addresses: Sequence[s
     directory.mkdir(parents=True, exist_ok=True)
     ours, server = _key(), _key()
     name = _name("Simulated Google Cloud")
-    authority = _certificate(name, name, ours, ours, [x509.BasicConstraints(ca=True, path_length=0)])
+    authority = _certificate(
+        name, name, ours, ours, [x509.BasicConstraints(ca=True, path_length=0)]
+    )
     known: list[x509.GeneralName] = [x509.DNSName(text) for text in names]
     known += [x509.IPAddress(ipaddress.ip_address(text)) for text in addresses]
     kinds = [x509.SubjectAlternativeName(known), x509.BasicConstraints(ca=False, path_length=None)]

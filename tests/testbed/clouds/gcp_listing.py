@@ -14,7 +14,7 @@ from gcp_web import bad_request
 _MOST = 1000
 
 
-def page(objects: Mapping[str, Thing], query: Mapping[str, str]) -> dict[str, Any]:
+def page(objects: Mapping[str, Thing], query: Mapping[str, str], origin: str) -> dict[str, Any]:
     """Return a page of a listing, as the API shows it.
 
     Parameters
@@ -23,6 +23,8 @@ def page(objects: Mapping[str, Thing], query: Mapping[str, str]) -> dict[str, An
         What is in the bucket.
     query
         The parameters of the request.
+    origin
+        Where the API was reached.
     """
     try:
         most = min(int(query.get("maxResults") or _MOST), _MOST)
@@ -34,7 +36,7 @@ def page(objects: Mapping[str, Thing], query: Mapping[str, str]) -> dict[str, An
         entries = [entry for entry in entries if entry[0] > after]
     shown = entries[:most]
     answer: dict[str, Any] = {"kind": "storage#objects"}
-    if items := [thing.resource() for _, thing in shown if thing is not None]:
+    if items := [thing.resource(origin) for _, thing in shown if thing is not None]:
         answer["items"] = items
     if prefixes := [name for name, thing in shown if thing is None]:
         answer["prefixes"] = prefixes

@@ -32,7 +32,7 @@ def parts(content_type: str, body: bytes) -> list[Part]:
 
 
 def _part(piece: bytes) -> Part:
-    head, separator, body = re.split(rb"(\r?\n\r?\n|\A\r?\n)", piece, maxsplit=1)
+    head, _, body = re.split(rb"(\r?\n\r?\n|\A\r?\n)", piece, maxsplit=1)
     return Part(_headers(head), body)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import google_crc32c
 from gcp_web import Problem, bad_request, not_found
 
-HOST = "https://www.googleapis.com/storage/v1"
 WRITABLE = (
     "contentType",
     "contentEncoding",
@@ -37,7 +37,7 @@ def stamp(seconds: float | None = None) -> str:
 def etag_of(*numbers: int) -> str:
     """Make the tag of something that has these versions."""
     digest = hashlib.md5(repr(numbers).encode(), usedforsecurity=False).digest()
-    return base64.b64encode(digest[:9]).decode() + "="
+    return base64.b64encode(digest[:8]).decode()
 
 
 @dataclass
@@ -55,9 +55,7 @@ class Thing:
     components: int | None = None
 
     def __post_init__(self) -> None:
-        self.md5 = base64.b64encode(
-            hashlib.md5(self.data, usedforsecurity=False).digest()
-        ).decode()
+        self.md5 = base64.b64encode(hashlib.md5(self.data, usedforsecurity=False).digest()).decode()
         crc = google_crc32c.value(self.data)
         self.crc32c = base64.b64encode(crc.to_bytes(4, "big")).decode()
 
@@ -66,16 +64,17 @@ class Thing:
         """The tag, which changes with content and with metadata."""
         return etag_of(self.generation, self.metageneration)
 
-    def resource(self) -> dict[str, Any]:
-        """Return the object as the API shows it."""
-        quoted = _quote(self.name)
-        link = f"{HOST}/b/{self.bucket}/o/{quoted}"
-        media = link.replace("/storage/v1", "/download/storage/v1")
+    def resource(self, origin: str) -> dict[str, Any]:
+        """Return the object as the API shows it; `origin` is where the API was reached.
+
+        The links lead there again: clients download from where a link points to.
+        """
+        path = f"storage/v1/b/{self.bucket}/o/{urllib.parse.quote(self.name, safe='')}"
         shown = {
             "kind": "storage#object",
             "id": f"{self.bucket}/{self.name}/{self.generation}",
-            "selfLink": link,
-            "mediaLink": f"{media}?generation={self.generation}&alt=media",
+            "selfLink": f"{origin}/{path}",
+            "mediaLink": f"{origin}/download/{path}?generation={self.generation}&alt=media",
             "name": self.name,
             "bucket": self.bucket,
             "generation": str(self.generation),
@@ -115,12 +114,12 @@ class Bucket:
         """The tag of the bucket itself."""
         return etag_of(int(self.created * 1e6), self.metageneration)
 
-    def resource(self, *, full: bool = False) -> dict[str, Any]:
-        """Return the bucket as the API shows it."""
+    def resource(self, origin: str = "", *, full: bool = False) -> dict[str, Any]:
+        """Return the bucket as the API shows it; `origin` is where that was reached."""
         shown = {
             "kind": "storage#bucket",
             "id": self.name,
-            "selfLink": f"{HOST}/b/{self.name}",
+            "selfLink": f"{origin}/storage/v1/b/{self.name}",
             "name": self.name,
             "projectNumber": "123456789012",
             "generation": str(int(self.created * 1e6)),
@@ -197,7 +196,7 @@ class Objects:
         with self.lock:
             found = self.bucket(bucket).objects.get(name)
             wanted = query.get("generation")
-            if found is None or (wanted and wanted != str(found.generation)):
+            if found is None or (wanted and str(wanted) != str(found.generation)):
                 raise not_found(f"No such object: {bucket}/{name}")
             check_conditions(found, query, reading=True)
             return found
@@ -297,9 +296,3 @@ def check_conditions(
         unwanted = query.get(f"if{name}NotMatch")
         if unwanted is not None and int(unwanted) == mine:
             raise Problem(304 if reading else 412, "Not modified.", "conditionNotMet")
-
-
-def _quote(name: str) -> str:
-    import urllib.parse
-
-    return urllib.parse.quote(name, safe="")

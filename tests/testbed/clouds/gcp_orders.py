@@ -24,7 +24,9 @@ def instance(body: dict[str, Any], project: str, zone: str, accounts: Accounts) 
     """
     name = body.get("name", "")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
-        raise _invalid("name", name, "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'")
+        raise _invalid(
+            "name", name, "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"
+        )
     kind = _machine_type(body.get("machineType", ""), project, zone)
     gpus = _gpus(body, kind, zone)
     scheduling = _scheduling(body.get("scheduling", {}), has_gpus=bool(gpus))
@@ -80,9 +82,7 @@ def _machine_type(link: str, project: str, zone: str) -> catalog.MachineType:
     return kind
 
 
-def _gpus(
-    body: dict[str, Any], kind: catalog.MachineType, zone: str
-) -> list[tuple[str, int]]:
+def _gpus(body: dict[str, Any], kind: catalog.MachineType, zone: str) -> list[tuple[str, int]]:
     wanted = []
     for order in body.get("guestAccelerators", []):
         link = order.get("acceleratorType", "")
@@ -114,9 +114,13 @@ def _scheduling(told: dict[str, Any], *, has_gpus: bool) -> dict[str, Any]:
         raise bad_request("Scheduling must have preemptible be false when provisioningModel is "
                           "STANDARD.")  # fmt: skip
     if model == "SPOT" and told.get("preemptible") is False:
-        raise bad_request("Scheduling must have preemptible be true when provisioningModel is SPOT.")
+        raise bad_request(
+            "Scheduling must have preemptible be true when provisioningModel is SPOT."
+        )
     if spot and restart:
-        raise bad_request("Scheduling must have automaticRestart be false when preemptible is true.")
+        raise bad_request(
+            "Scheduling must have automaticRestart be false when preemptible is true."
+        )
     if (spot or has_gpus) and maintenance != _TERMINATE:
         why = "preemptible is true" if spot else "guest accelerators are attached"
         raise bad_request(f"onHostMaintenance must be set to TERMINATE when {why}.")
@@ -130,7 +134,9 @@ def _scheduling(told: dict[str, Any], *, has_gpus: bool) -> dict[str, Any]:
     if life is not None:
         seconds = int(life.get("seconds", 0))
         if not 30 <= seconds <= 120 * 86400:
-            raise _invalid("scheduling.maxRunDuration", seconds, "It must be 30 seconds to 120 days")
+            raise _invalid(
+                "scheduling.maxRunDuration", seconds, "It must be 30 seconds to 120 days"
+            )
         if action is None:
             raise bad_request("instanceTerminationAction must be set with maxRunDuration.")
     return {
@@ -142,7 +148,9 @@ def _scheduling(told: dict[str, Any], *, has_gpus: bool) -> dict[str, Any]:
     }
 
 
-def _disks(disks: list[dict[str, Any]], project: str, zone: str) -> tuple[list[dict[str, Any]], int]:
+def _disks(
+    disks: list[dict[str, Any]], project: str, zone: str
+) -> tuple[list[dict[str, Any]], int]:
     if sum(disk.get("boot", False) for disk in disks) != 1 or not disks[0].get("boot"):
         raise _invalid("disks", "", "Boot disk must be specified, as the first one")
     shown, total = [], 0

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 from typing import Any
 
 import gcp_listing
+from gcp_fields import masked
 from gcp_objects import Bucket, Objects, Thing
 from gcp_uploads import Uploads
 from gcp_web import Answer, Problem, Request, bad_request, names, segments
@@ -64,12 +66,15 @@ class Storage:
                 request.action = f"storage.{action}"
                 if found.groupdict().get("how") == "copyTo":
                     request.action = "storage.objects.copy"
-                return do(request, **segments(found))
+                return _masked(do(request, **segments(found)), request)
         return None
 
     def _list_buckets(self, request: Request) -> Answer:
         with self.objects.lock:
-            buckets = [bucket.resource() for _, bucket in sorted(self.objects.buckets.items())]
+            buckets = [
+                bucket.resource(request.origin)
+                for _, bucket in sorted(self.objects.buckets.items())
+            ]
         prefix = request.query.get("prefix", "")
         items = [bucket for bucket in buckets if bucket["name"].startswith(prefix)]
         return Answer.of({"kind": "storage#buckets", "items": items})
@@ -77,10 +82,10 @@ class Storage:
     def _insert_bucket(self, request: Request) -> Answer:
         if "project" not in request.query:
             raise bad_request("Required parameter: project", "required")
-        return self._bucket(self.objects.make_bucket(request.json))
+        return self._bucket(self.objects.make_bucket(request.json), request)
 
     def _get_bucket(self, request: Request, b: str) -> Answer:
-        return self._bucket(self.objects.bucket(b))
+        return self._bucket(self.objects.bucket(b), request)
 
     def _patch_bucket(self, request: Request, b: str) -> Answer:
         with self.objects.lock:
@@ -89,15 +94,15 @@ class Storage:
             told = {k: v for k, v in request.json.items() if k not in _NOT_PATCHED}
             bucket.fields = _merged(bucket.fields, told)
             bucket.metageneration += 1
-        return self._bucket(bucket)
+        return self._bucket(bucket, request)
 
     def _delete_bucket(self, request: Request, b: str) -> Answer:
         self.objects.drop_bucket(b)
         return Answer(204)
 
     @staticmethod
-    def _bucket(bucket: Bucket) -> Answer:
-        return Answer.of(bucket.resource(full=True), ETag=bucket.etag)
+    def _bucket(bucket: Bucket, request: Request) -> Answer:
+        return Answer.of(bucket.resource(request.origin, full=True), ETag=bucket.etag)
 
     def _get_policy(self, request: Request, b: str) -> Answer:
         bucket = self.objects.bucket(b)
@@ -139,7 +144,7 @@ class Storage:
     def _list(self, request: Request, b: str) -> Answer:
         with self.objects.lock:
             objects = dict(self.objects.bucket(b).objects)
-        return Answer.of(gcp_listing.page(objects, request.query))
+        return Answer.of(gcp_listing.page(objects, request.query, request.origin))
 
     def _get(self, request: Request, b: str, o: str) -> Answer:
         thing = self.objects.find(b, o, request.query)
@@ -150,12 +155,12 @@ class Storage:
         if wanted and wanted not in (thing.etag, "*"):
             raise Problem(412, "The object has changed.", "conditionNotMet")
         if request.query.get("alt") != "media":
-            return Answer.of(thing.resource(), ETag=thing.etag)
+            return Answer.of(thing.resource(request.origin), ETag=thing.etag)
         return media(thing, request)
 
     def _patch(self, request: Request, b: str, o: str) -> Answer:
         thing = self.objects.patch(b, o, request.json, request.query)
-        return Answer.of(thing.resource(), ETag=thing.etag)
+        return Answer.of(thing.resource(request.origin), ETag=thing.etag)
 
     def _delete(self, request: Request, b: str, o: str) -> Answer:
         self.objects.drop(b, o, request.query)
@@ -166,7 +171,7 @@ class Storage:
         thing = self.objects.compose(
             b, o, told.get("sourceObjects", []), told.get("destination") or {}, request.query
         )
-        return Answer.of(thing.resource(), ETag=thing.etag)
+        return Answer.of(thing.resource(request.origin), ETag=thing.etag)
 
     def _copy(self, request: Request, b: str, o: str, how: str, b2: str, o2: str) -> Answer:
         query = request.query
@@ -182,7 +187,7 @@ class Storage:
             told = {**old.fields, **request.json}
             thing = self.objects.put(b2, o2, old.data, told, query, components=old.components)
         if how == "copyTo":
-            return Answer.of(thing.resource(), ETag=thing.etag)
+            return Answer.of(thing.resource(request.origin), ETag=thing.etag)
         size = str(len(thing.data))
         return Answer.of(
             {
@@ -190,9 +195,18 @@ class Storage:
                 "totalBytesRewritten": size,
                 "objectSize": size,
                 "done": True,
-                "resource": thing.resource(),
+                "resource": thing.resource(request.origin),
             }
         )
+
+
+def _masked(answer: Answer, request: Request) -> Answer:
+    """Leave out the fields that were not asked for."""
+    fields = request.query.get("fields")
+    if not fields or request.query.get("alt") == "media" or not answer.body:
+        return answer
+    body = json.dumps(masked(json.loads(answer.body), fields)).encode()
+    return Answer(answer.status, body, answer.headers)
 
 
 def media(thing: Thing, request: Request) -> Answer:

@@ -50,23 +50,29 @@ class Uploads:
         kind = request.query.get("uploadType")
         if request.method == "POST" and kind == "media":
             told = {"contentType": request.headers.get("Content-Type")}
-            return self._put(bucket, request.query, request.body, told)
+            return self._put(request, bucket, request.query, request.body, told)
         if request.method == "POST" and kind == "multipart":
             told, data = _two_parts(request)
-            return self._put(bucket, request.query, data, told)
+            return self._put(request, bucket, request.query, data, told)
         if request.method in ("POST", "PUT") and kind == "resumable":
             return self._begin(bucket, request)
         raise bad_request(f"Invalid uploadType: {kind}")
 
     def _put(
-        self, bucket: str, query: dict[str, str], data: bytes, told: dict[str, Any]
+        self,
+        request: Request,
+        bucket: str,
+        query: dict[str, str],
+        data: bytes,
+        told: dict[str, Any],
     ) -> Answer:
         name = query.get("name") or told.get("name")
         if not name:
             raise bad_request("Required parameter: name", "required")
-        told = {**told, "contentEncoding": query.get("contentEncoding", told.get("contentEncoding"))}
+        if "contentEncoding" in query:
+            told = {**told, "contentEncoding": query["contentEncoding"]}
         thing = self._objects.put(bucket, name, data, told, query)
-        return Answer.of(thing.resource(), ETag=thing.etag)
+        return Answer.of(thing.resource(request.origin), ETag=thing.etag)
 
     def _begin(self, bucket: str, request: Request) -> Answer:
         self._objects.bucket(bucket)
@@ -99,6 +105,7 @@ class Uploads:
                 return _incomplete(session)
             if session.done is None:
                 session.done = self._put(
+                    request,
                     session.bucket,
                     {**session.query, "name": session.name},
                     session.data,

@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+import traceback
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,8 @@ class Request:
         cls, method: str, target: str, headers: Mapping[str, str], body: bytes, origin: str = ""
     ) -> Request:
         """Take a request target apart; the path stays as it came: names may hold ``%2F``."""
-        path, _, query = target.partition("?")
+        # In a batch, and to a proxy, requests come with the server's own name.
+        path, _, query = re.sub(r"^https?://[^/]*", "", target).partition("?")
         queries = urllib.parse.parse_qs(query, keep_blank_values=True)
         return cls(
             method,
@@ -143,6 +145,9 @@ class Site:
                     return found
         except Problem as problem:
             return problem.answer()
+        except Exception:
+            traceback.print_exc()
+            return Problem(500, "the testbed itself is broken: see its log", "testbed").answer()
         return not_found(f"there is no {request.method} {request.path} here").answer()
 
 
@@ -223,9 +228,6 @@ class _Handler(BaseHTTPRequestHandler):
         began = time.time()
         body = b"".join(self._body())
         target = self.path
-        if target.startswith(("http://", "https://")):
-            parts = urllib.parse.urlsplit(target)
-            target = parts.path + (f"?{parts.query}" if parts.query else "")
         origin = f"{self.server.scheme}://{self.headers.get('Host', 'localhost')}"
         request = Request.of(self.command, target, self.headers, body, origin)
         fault = self.site.faults.take(request.method, target)

@@ -248,8 +248,9 @@ class World:
         if instance.status == "TERMINATED":
             return
         spot_cpus = self.limits(catalog.ZONES[instance.zone]).get("PREEMPTIBLE_CPUS", 0) > 0
-        yield "PREEMPTIBLE_CPUS" if instance.spot and spot_cpus else instance.kind.quota, float(
-            instance.kind.cpus
+        yield (
+            "PREEMPTIBLE_CPUS" if instance.spot and spot_cpus else instance.kind.quota,
+            float(instance.kind.cpus),
         )
         yield "CPUS_ALL_REGIONS", instance.kind.cpus
         yield "IN_USE_ADDRESSES", 1

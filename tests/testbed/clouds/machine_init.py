@@ -62,7 +62,8 @@ def make_disk(orders: dict[str, Any]) -> Path:
     mount("--bind", root / "proc/sys", root / "proc/sys")
     mount("-o", "remount,bind,ro", root / "proc/sys")
     os.mkfifo(base / "sysrq")
-    mount("--bind", base / "sysrq", root / "proc/sysrq-trigger")
+    if (root / "proc/sysrq-trigger").exists():  # not every kernel has it
+        mount("--bind", base / "sysrq", root / "proc/sysrq-trigger")
     mount("-t", "sysfs", "-o", "ro", "sysfs", root / "sys")
     mount("--rbind", "/dev", root / "dev")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "run")
@@ -101,6 +102,8 @@ def copy_console() -> None:
 
 def obey_sysrq() -> None:
     """Cut the power when that is asked of the kernel: of the real one it must not be."""
+    if not os.path.exists("/proc/sysrq-trigger"):
+        return
     descriptor = os.open("/proc/sysrq-trigger", os.O_RDWR)
     while data := os.read(descriptor, 1):
         if data in b"ob":

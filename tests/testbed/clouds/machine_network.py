@@ -20,6 +20,7 @@ METADATA = "169.254.169.254"
 _NAMESPACES = Path("/run/netns")
 _PREFIX = "lkm"
 _CLONE_NEWNET = 0x40000000
+_LISTENING = "0A"
 _making = threading.Lock()
 
 
@@ -80,7 +81,7 @@ class Network:
 
 
 def remove(name: str) -> None:
-    """Remove a network by its name, there or not."""
+    """Remove a network or a link by its name, there or not."""
     for command in (f"link del {name}", f"netns del {name}"):
         with contextlib.suppress(subprocess.CalledProcessError):
             _ip(command)
@@ -91,6 +92,17 @@ def make_bridge() -> None:
     with contextlib.suppress(subprocess.CalledProcessError):
         _ip(f"link add {BRIDGE} type bridge")
     _ip(f"addr replace {HOME}/16 dev {BRIDGE}", f"link set {BRIDGE} up")
+
+
+def remove_bridge() -> None:
+    """Remove the bridge, unless somebody still listens there."""
+    number = int.from_bytes(socket.inet_aton(HOME), "little")
+    ours = f"{number:08X}:"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        address, state = line.split()[1], line.split()[3]
+        if address.startswith(ours) and state == _LISTENING:
+            return
+    remove(BRIDGE)
 
 
 def connect() -> Network:

@@ -1,0 +1,260 @@
+"""The agent of a machine: what its pack writes comes into the bucket, whatever happens."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent_machine import BASE, NAME, PACK, AgentMachine, aws_program, wait_for
+from faulty_proxy import FaultyProxy
+from s3_here import S3World, s3_bucket, s3_proxy, use
+
+from launchkit.cloud import startup
+
+pytestmark = pytest.mark.skipif(aws_program() is None, reason="there is no program 'aws'")
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[FaultyProxy]:
+    with s3_proxy() as running:
+        yield running
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, proxy: FaultyProxy) -> Iterator[S3World]:
+    use(monkeypatch, proxy)
+    with s3_bucket(proxy) as there:
+        yield there
+
+
+@pytest.fixture
+def machine(world: S3World, tmp_path: Path) -> Iterator[AgentMachine]:
+    # What is said of no metadata service is said at once.
+    there = AgentMachine(tmp_path / "i-0123", world)
+    there.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
+    yield there
+    there.end()
+
+
+def test_a_pack_runs_and_its_files_come(machine: AgentMachine) -> None:
+    look = machine.run(
+        "cat 0/.launchkit/state.json shared 2>/dev/null; cat .launchkit/shared/0 >0/got\n"
+        "echo beside >../beside; ln -s got 0/link; mkdir 0/empty\n"
+        'echo "$1 $LAUNCHKIT_TAG $LAUNCHKIT_ON_SIGNAL" >0/told\n'
+        "exit 5"
+    )
+    pack = look.packs[PACK]
+    assert (pack.alive, pack.code, pack.told) == (False, 5, b"")
+    files = machine.files()
+    assert files[f"{NAME}/0/got"] == b"shared"
+    assert files["beside"] == b"beside\n"
+    assert files[f"{NAME}/0/link"] == b"got"
+    assert files[f"{NAME}/0/told"] == b"3 i-0123 preempted\n"
+    assert files[f"{NAME}/.launchkit/carriers/3.log"] == b'{"state": "submitted"}'
+    kinds = {os.fsdecode(entry.name): entry.kind for entry in look.entries}
+    assert kinds[f"{NAME}/0/link"] == "l"
+    assert kinds[f"{NAME}/0/empty"] == "d"
+    # What is seen is there, and the other way round.
+    assert set(files) == {name for name, kind in kinds.items() if kind != "d"}
+    assert "pack 3 has ended with code 5" in machine.get(f".machines/{PACK}/log").decode()
+    assert (machine.root / "synced").exists()
+
+
+ODD = [
+    "a b", " ", "-r", "--recursive", "*", "[a]", "a?b", "it's", 'a"b', "a\\b", "$(x)",
+    "ü", "日本", "a%20b", "a+b", "a&b", "a#1", "~", "x" * 250, ".hidden", "a\tb", "a;b",
+    "{}", "a:b", "@", "=", "a,b",
+]  # fmt: skip
+
+
+def test_odd_names_survive(machine: AgentMachine) -> None:
+    made = machine.root / NAME / "0"
+    made.mkdir(parents=True)
+    for number, name in enumerate(ODD):
+        (made / name).write_text(f"{number}")
+        folder = made / f"d{name}"[:250]
+        folder.mkdir()
+        (folder / name).write_text(f"in {number}")
+    for name in (b"\xff", b"a\nb"):
+        (made / os.fsdecode(name)).write_text("left out")
+    machine.run(":")
+    files = machine.files()
+    found = {name: files[f"{NAME}/0/{name}"].decode() for name in ODD}
+    assert found == {name: f"{number}" for number, name in enumerate(ODD)}
+    for number, name in enumerate(ODD):
+        assert files[f"{NAME}/0/" + f"d{name}"[:250] + f"/{name}"].decode() == f"in {number}"
+    assert b"left out" not in files.values()
+    assert machine.log.count("does not come home") == 2
+
+
+def test_a_file_that_the_bucket_never_takes_is_left_out(machine: AgentMachine) -> None:
+    machine.world.proxy.play("denied", 1000, method="PUT", path="0/hated$")
+    look = machine.run("echo 1 >0/hated; echo 2 >0/hated-less; exit 4")
+    assert machine.files()[f"{NAME}/0/hated-less"] == b"2\n"
+    names = {entry.name for entry in look.entries}
+    assert f"{NAME}/0/hated".encode() not in names
+    assert look.packs[PACK].code == 4
+    assert "hated' does not come home: it cannot be uploaded" in machine.log
+
+
+def test_who_hears_that_a_job_ended_finds_its_files(machine: AgentMachine) -> None:
+    """The rows of job N are whole in the bucket once a look tells that it has ended."""
+    machine.runs(
+        "for job in 1 2 3 4 5 6 7 8; do mkdir -p $job; sleep 0.4\n"
+        "for row in 1 2 3; do echo $row >>$job/rows; done\n"
+        'echo "{\\"num\\": $job}" >>.launchkit/asks/$1.ended; done; sleep 0.5'
+    )
+    machine.start()
+    heard = set()
+    for look in machine.looks():
+        for line in look.packs[PACK].told.splitlines():
+            num = json.loads(line)["num"]
+            assert machine.get(f"{NAME}/{num}/rows") == b"1\n2\n3\n"
+            assert f"{NAME}/{num}/rows".encode() in {entry.name for entry in look.entries}
+            heard.add(num)
+    assert machine.join() == 0
+    assert len(machine.look().packs[PACK].told.splitlines()) == 8
+    assert heard, "no look was seen before the end"
+
+
+def test_what_grows_comes_as_it_grows_and_nothing_twice(
+    machine: AgentMachine, proxy: FaultyProxy
+) -> None:
+    machine.runs(
+        "head -c 100000 /dev/zero >0/once; mv 0/once 0/model\n"
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i >>0/progress.csv; sleep 0.5; done"
+    )
+    begin = len(proxy.seen)
+    machine.start()
+    wait_for(lambda: machine.has(f"{NAME}/0/progress.csv"))
+    first = machine.get(f"{NAME}/0/progress.csv")
+    wait_for(lambda: machine.get(f"{NAME}/0/progress.csv") != first)
+    assert machine.look().packs[PACK].alive
+    assert machine.join() == 0
+    assert machine.get(f"{NAME}/0/progress.csv").split() == [b"%d" % i for i in range(1, 13)]
+    puts = [seen.path for seen in proxy.seen[begin:] if seen.method == "PUT"]
+    assert sum("model" in path for path in puts) == 1
+    assert sum("progress.csv" in path for path in puts) >= 3
+
+
+def test_what_is_asked_gets_to_the_pack(machine: AgentMachine) -> None:
+    machine.runs("until grep -q end .launchkit/asks/$1.jsonl 2>/dev/null; do sleep 0.1; done")
+    machine.start()
+    wait_for(lambda: machine.has(f".machines/{PACK}/look"))
+    machine.put(f".machines/{PACK}/asks.jsonl", b'{"cancel": [1]}\n')
+    asked = machine.own / "asks" / f"{PACK}.jsonl"
+    wait_for(asked.exists)
+    assert asked.read_bytes() == b'{"cancel": [1]}\n'
+    machine.put(f".machines/{PACK}/asks.jsonl", b'{"cancel": [1]}\n{"end": true}\n')
+    assert machine.join() == 0
+    assert not machine.look().packs[PACK].alive
+
+
+def test_the_launchers_sign_of_life_is_passed_on(machine: AgentMachine) -> None:
+    machine.put(".home/lease", b'{"time": 1}')
+    machine.run("until [ -e .launchkit/asks/$1.lease ]; do sleep 0.1; done")
+    assert machine.look().packs[PACK].code == 0
+
+
+STOPS = "trap 'echo stopped >0/stopped; exit 75' TERM; echo >0/begun; while :; do sleep 0.05; done"
+
+
+def test_told_to_end_it_stops_the_jobs_and_uploads_the_last_of_them(machine: AgentMachine) -> None:
+    machine.runs(STOPS)
+    machine.start()
+    wait_for((machine.root / NAME / "0" / "begun").exists)
+    machine.tell()
+    assert machine.join() == 0
+    assert machine.files()[f"{NAME}/0/stopped"] == b"stopped\n"
+    assert machine.look().packs[PACK].code == 75
+
+
+def test_its_time_over_it_ends_before_the_timer_does(world: S3World, tmp_path: Path) -> None:
+    machine = AgentMachine(tmp_path / "i-1", world, ends=time.time() + 8)
+    machine.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
+    machine.runs(STOPS)
+    machine.start()
+    try:
+        assert machine.join(15) == 0
+        assert machine.look().packs[PACK].code == 75
+        assert "max_lifetime_min" in machine.log
+    finally:
+        machine.end()
+
+
+@pytest.mark.parametrize("kind", ["slow", "reset", "internal"])
+def test_a_bucket_that_fails_for_a_while_costs_nothing(machine: AgentMachine, kind: str) -> None:
+    machine.runs("echo 1 >0/rows; sleep 3; echo 2 >>0/rows; echo 3 >0/more")
+    machine.start()
+    wait_for(lambda: machine.has(f"{NAME}/0/rows"))
+    machine.world.play(kind, 12, writes=True)
+    assert machine.join(90) == 0
+    assert machine.world.played()
+    files = machine.files()
+    assert (files[f"{NAME}/0/rows"], files[f"{NAME}/0/more"]) == (b"1\n2\n", b"3\n")
+    assert machine.look().packs[PACK].code == 0
+
+
+def test_without_its_bucket_for_long_it_ends(world: S3World, tmp_path: Path) -> None:
+    machine = AgentMachine(tmp_path / "i-1", world, unreachable_min=0.05)
+    machine.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
+    machine.runs(STOPS)
+    machine.start()
+    try:
+        wait_for((machine.root / NAME / "0" / "begun").exists)
+        world.play("internal", 10_000)
+        assert machine.join(60) == 0
+        assert (machine.root / NAME / "0" / "stopped").exists()
+    finally:
+        machine.end()
+
+
+def test_an_image_that_cannot_be_had_is_a_refusal(
+    world: S3World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = AgentMachine(tmp_path / "i-1", world, image="no.such.registry/no/such:image")
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\n[ $1 = ps ] || { echo 'Error: manifest unknown' >&2; exit 1; }\n")
+    docker.chmod(0o755)
+    machine.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
+    look = machine.run(":")
+    refused = json.loads(machine.files()[f"{NAME}/.launchkit/asks/{PACK}.refused"])
+    assert refused["error"] == "MachineFailed"
+    assert "no.such.registry/no/such:image" in refused["message"]
+    assert "manifest unknown" in refused["message"]
+    assert look.packs[PACK].code == 70
+    assert f"{NAME}/.launchkit/asks/{PACK}.refused".encode() in {e.name for e in look.entries}
+
+
+def test_no_value_of_the_environment_is_uploaded(machine: AgentMachine) -> None:
+    machine.environment["SOME_TOKEN"] = "planted-secret-value"
+    machine.environment["AWS_SECRET_ACCESS_KEY"] = "another-planted-secret"
+    machine.world.play("slow", 3)
+    machine.run("echo fine >0/out")
+    listed = machine.s3.list_objects_v2(Bucket=machine.world.bucket, Prefix=BASE)["Contents"]
+    assert len(listed) > 4
+    for each in listed:
+        data = machine.get(each["Key"][len(BASE) + 1 :])
+        assert b"planted" not in data, each["Key"]
+    assert b"planted" not in machine.log.encode()
+
+
+def test_objects_are_encrypted(machine: AgentMachine, proxy: FaultyProxy) -> None:
+    begin = len(proxy.seen)
+    machine.run("echo fine >0/out")
+    puts = [seen for seen in proxy.seen[begin:] if seen.method == "PUT" and "0/out" in seen.path]
+    assert puts
+    assert all(seen.headers["x-amz-server-side-encryption"] == "AES256" for seen in puts)
+
+
+@pytest.mark.parametrize("name", startup.agent_files())
+def test_any_python_from_3_6_on_understands_it(name: str) -> None:
+    path = startup.agent_files()[name]
+    ast.parse(path.read_text(), feature_version=(3, 6))
