@@ -88,7 +88,6 @@ class Purchase:
         lines = [
             what + (f", up to {each} jobs each" if each > 1 else ""),
             *self.offer.lines,
-            f"machine image: {self.offer.image}",
             f"each ends by itself after its last job, and after {self._hours()} whatever runs "
             "(max_lifetime_min)",
         ]

@@ -92,7 +92,9 @@ class GoogleHere:
     def shorten(self, **shortage: Any) -> None:
         self.world.shortage = Shortage(**{"delay_s": 0.01, **shortage})
 
-    def play(self, kind: str, count: int = 1, path: str = ".*", method: str = ".*", **more: Any) -> None:
+    def play(
+        self, kind: str, count: int = 1, path: str = ".*", method: str = ".*", **more: Any
+    ) -> None:
         self.site.faults.add(Fault(Kind(kind), path=path, method=method, count=count, **more))
 
     def calls(self, action: str) -> int:

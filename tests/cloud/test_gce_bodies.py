@@ -128,7 +128,14 @@ def test_metadata_are_texts_and_hold_the_scripts() -> None:
 
 def test_nothing_of_the_environment_is_told_to_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "planted-a1b2c3d4e5f6")
-    text = json.dumps(body(gce_here.settings(env=["WANDB_API_KEY"]), REQUEST, IMAGE, 90))
+    text = json.dumps(
+        body(
+            gce_here.settings(env={"WANDB_API_KEY": None, "MY_KEY": "planted-b"}),
+            REQUEST,
+            IMAGE,
+            90,
+        )
+    )
     assert "planted" not in text
     assert "planted" not in json.dumps(metadata(gce_here.BOOT, 0))
 

@@ -17,7 +17,8 @@ import testbed
 
 from launchkit.doodad import engine
 
-COMPONENTS = (*testbed.COMPONENTS, "doodad")
+CLOUDS = ("aws", "gcp")
+COMPONENTS = (*(name for name in testbed.COMPONENTS if name not in CLOUDS), "cloud", "doodad")
 VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -123,6 +124,8 @@ def missing(component: str) -> str | None:
     if component == "doodad":
         lacking = "; ".join(engine.lacking())
         return f"doodad: {lacking}; get it with: launchkit doodad install" if lacking else None
+    if component == "cloud":
+        return next(filter(None, map(testbed.available, CLOUDS)), None)
     reason = testbed.available(component)
     if reason is None and component in _PYTHONS:
         there = _PYTHONS[component]()

@@ -119,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         machine = self.server.world.machine_at(request.client)
         fault = self.server.faults.take(request, machine)
-        status, sent = self._play(request, fault)
+        response = self._play(request, fault)
+        # Before the answer: who has it, and asks what has been asked, must find it.
         self.server.log.add(
             method=request.method,
             path=request.target,
@@ -127,30 +128,32 @@ class _Handler(BaseHTTPRequestHandler):
             action=request.action,
             machine=machine,
             bytes_in=len(request.body),
-            bytes_out=sent,
-            status=status,
+            bytes_out=len(response.body) if response else 0,
+            status=response.status if response else 0,
             fault=fault.kind if fault else "",
         )
+        if response is None:
+            self._break_off()
+        else:
+            self._send(response, half=fault is not None and fault.kind == "truncate")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
 
-    def _play(self, request: Request, fault: Fault | None) -> tuple[int, int]:
-        """Answer, or let the fault happen; return the status (0: none) and the bytes sent."""
+    def _play(self, request: Request, fault: Fault | None) -> Response | None:
+        """Return the answer that the fault leaves; None for none at all."""
         if fault is None:
-            return self._send(self.server.world.answer(request))
+            return self.server.world.answer(request)
         if fault.refusal is not None:
             more = {}
             if fault.kind == "wrong_region":
                 more = {"x_amz_bucket_region": fault.region}
-            return self._send(fault.refusal.answer(request, **more))
+            return fault.refusal.answer(request, **more)
         if fault.kind in ("hang", "delay"):
             fault.cleared.wait(fault.pause_s)
         if fault.kind in ("hang", "reset"):
-            return self._break_off()
+            return None
         response = self.server.world.answer(request)
-        if fault.kind == "lose":
-            return self._break_off()
-        return self._send(response, half=fault.kind == "truncate")
+        return None if fault.kind == "lose" else response
 
     def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() != "chunked":
@@ -163,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return bytes(body)
 
-    def _send(self, response: Response, half: bool = False) -> tuple[int, int]:
+    def _send(self, response: Response, half: bool = False) -> None:
         body = response.body
         self.send_response_only(response.status)
         names = {name.lower() for name, _ in response.headers}
@@ -181,16 +184,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.wfile.write(body)
         self.wfile.flush()
-        return response.status, len(body)
 
-    def _break_off(self) -> tuple[int, int]:
+    def _break_off(self) -> None:
         self.close_connection = True
         with contextlib.suppress(OSError):
             # Without waiting for anything: the other side sees a reset, not an end.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
-        return 0, 0
 
 
 def _control(front: Front, request: Request) -> Response:

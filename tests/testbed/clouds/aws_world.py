@@ -10,14 +10,13 @@ import json
 import re
 import threading
 import time
+import traceback
 import urllib.parse
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import machine_runner
 from aws_capacity import Capacity, Wish
 from aws_extras import Extras
 from aws_metadata import InstanceMetadata, identity_document
@@ -138,6 +137,9 @@ class World:
                 return self._ec2(request)
         except Refusal as refusal:
             return refusal.answer(request)
+        except Exception as error:  # whatever moto cannot do, the client has to hear of
+            traceback.print_exc()
+            return Refusal("InternalFailure", repr(error), 500).answer(request)
 
     def _s3(self, request: Request) -> Response:
         response = self._moto.answer(request)
@@ -159,6 +161,8 @@ class World:
             return self._run_instances(request)
         if request.action == "GetConsoleOutput":
             return self._console_output(request)
+        if request.action == "DescribeInstances":
+            request = self._by_token(request)
         response = self._moto.answer(request)
         if request.action in ("TerminateInstances", "StopInstances") and response.status == 200:
             wanted = "terminated" if request.action == "TerminateInstances" else "stopped"
@@ -168,6 +172,22 @@ class World:
                     self._decide(rented, wanted)
                     rented.machine.end()
         return response
+
+    def _by_token(self, request: Request) -> Request:
+        """Ask for the ids that have a client token, as moto knows no such filter."""
+        names = [field for field, value in request.form.items() if value == "client-token"]
+        if not names:
+            return request
+        form = dict(request.form)
+        for field in names:
+            start = f"{field.removesuffix('.Name')}.Value."
+            tokens = {form.pop(name) for name in list(form) if name.startswith(start)}
+            ids = [id for id, each in self._rented.items() if each.instance.client_token in tokens]
+            form[field] = "instance-id"
+            # An id that nobody has stands for none.
+            for number, id in enumerate(ids or ["i-0"], 1):
+                form[f"{start}{number}"] = id
+        return dataclasses.replace(request, body=urllib.parse.urlencode(form).encode())
 
     def _run_instances(self, request: Request) -> Response:
         form = dict(request.form)

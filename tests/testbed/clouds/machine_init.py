@@ -21,6 +21,7 @@ from typing import Any
 
 TOLD = "run/simulated-machine"
 DIRECTORIES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+SYSRQ = "proc/sysrq-trigger"
 HOST = "run/simulated-machine-host"
 """The real disk, as it is; what seems to be installed comes from there."""
 
@@ -61,9 +62,9 @@ def make_disk(orders: dict[str, Any]) -> Path:
     # The kernel is this machine's, and what is set there would stay.
     mount("--bind", root / "proc/sys", root / "proc/sys")
     mount("-o", "remount,bind,ro", root / "proc/sys")
-    os.mkfifo(base / "sysrq")
-    if (root / "proc/sysrq-trigger").exists():  # not every kernel has it
-        mount("--bind", base / "sysrq", root / "proc/sysrq-trigger")
+    if (root / SYSRQ).exists():  # not every kernel has it
+        os.mkfifo(base / "sysrq")
+        mount("--bind", base / "sysrq", root / SYSRQ)
     mount("-t", "sysfs", "-o", "ro", "sysfs", root / "sys")
     mount("--rbind", "/dev", root / "dev")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "run")
@@ -102,9 +103,10 @@ def copy_console() -> None:
 
 def obey_sysrq() -> None:
     """Cut the power when that is asked of the kernel: of the real one it must not be."""
-    if not os.path.exists("/proc/sysrq-trigger"):
+    try:
+        descriptor = os.open(f"/{SYSRQ}", os.O_RDWR)
+    except FileNotFoundError:
         return
-    descriptor = os.open("/proc/sysrq-trigger", os.O_RDWR)
     while data := os.read(descriptor, 1):
         if data in b"ob":
             new = Path(f"/{TOLD}/sysrq.new")
@@ -130,8 +132,8 @@ def add_programs(root: Path, orders: dict[str, Any]) -> None:
             if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in orders["hide"]):
                 if path.name in orders["install"]:
                     installed.mkdir(exist_ok=True)
-                    target = Path("/", path.relative_to(root))
-                    real = os.path.realpath(path) if path.is_symlink() else str(target)
+                    # The link itself may be to what is hidden as well.
+                    real = os.path.realpath(path).removeprefix(str(root))
                     text = f'#!/bin/sh\nexec /{HOST}{real} "$@"\n'
                     put(installed / path.name, {"text": text})
                 path.unlink()

@@ -1,0 +1,207 @@
+"""Giving what comes from a bucket its place here, and counting it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launchkit.cloud.depot import Lease
+from launchkit.cloud.pull_places import Places, Unfit, check_link
+from launchkit.cloud.pull_record import Record
+from launchkit.cloud.stores import NotThere, Object, Store
+from launchkit.job import OWN_DIR
+from launchkit.outside.landing import bearable, land
+from launchkit.outside.listing import Entry
+
+EXACT_S = 0.001
+"""What the time of a file may lose on its way."""
+
+Told = Callable[[int, int, int], None]
+"""Is told how many files have come, of how many, and how many bytes these were."""
+
+
+@dataclass
+class Pulled:
+    """What has come of it.
+
+    Parameters
+    ----------
+    directory
+        The sweep's directory here.
+    files, size
+        How many files have come, and their bytes.
+    left_out
+        Why what was left out, which has no place here.
+    problems
+        What is wrong with what could not be brought.
+    lease
+        Who drove the sweep last.
+    closed
+        Whether it is over.
+    """
+
+    directory: Path
+    files: int = 0
+    size: int = 0
+    left_out: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    lease: Lease | None = None
+    closed: bool = False
+
+
+class Landing:
+    """Brings objects to a directory; for one thread, which has a pool fetch.
+
+    Parameters
+    ----------
+    store
+        The bucket.
+    base
+        The sweep's prefix in it.
+    name
+        What the sweep's directory is called there.
+    record
+        What is here already.
+    told
+        Is told how it goes on.
+    """
+
+    def __init__(self, store: Store, base: str, name: str, record: Record, told: Told) -> None:
+        self._store = store
+        self._base = base
+        self._told = told
+        self._own = record.directory / OWN_DIR
+        self.record = record
+        self.places = Places(name, record.directory, record.make_beside)
+        self.done = Pulled(record.directory)
+        self.coming = self._own / "coming"
+        """Where what is not whole yet is."""
+        self.total = 0
+        """How many objects are going to come."""
+
+    def is_news(self, each: Object) -> bool:
+        return self.record.etags.get(each.key) != each.etag
+
+    def came(self, each: Object, etag: str) -> None:
+        self.record.etags[each.key] = etag
+        self.done.files += 1
+        self.done.size += each.size
+        self._told(self.done.files, self.total, self.done.size)
+
+    def unpack(self, each: Object) -> None:
+        """Unpack what there is of jobs' directories, but for what is here and newer."""
+        temporary = self.coming / os.urandom(8).hex()
+        etag = self._store.fetch(each.key, temporary)
+        try:
+            with tarfile.open(temporary, "r:gz") as archive:
+                for member in archive:
+                    self._unpack_member(archive, member)
+        except (tarfile.TarError, EOFError) as error:
+            self.done.problems.append(f"{each.key} cannot be unpacked: {error}")
+            return
+        self.came(each, etag or each.etag)
+
+    def _unpack_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        try:
+            path = self.places.path(member.name, home=True)
+            if member.issym():
+                check_link(member.name, member.linkname)
+        except Unfit as unfit:
+            self.done.left_out.append(str(unfit))
+            return
+        if _is_newer(path, member.mtime):
+            return
+        temporary = self.coming / os.urandom(8).hex()
+        if member.issym():
+            temporary.symlink_to(member.linkname)
+        elif member.isreg() or member.islnk():
+            content = archive.extractfile(member)
+            assert content is not None
+            with temporary.open("xb") as stream:
+                shutil.copyfileobj(content, stream)
+            _stamp(temporary, member.mode, member.mtime)
+        else:
+            return
+        self.land(temporary, path)
+
+    def place(self, each: Object, temporary: Path, etag: str, entry: Entry | None) -> None:
+        """Give a file its name, unless what is here is newer, and not of the same origin."""
+        name = each.key.removeprefix(f"{self._base}/")
+        changed = entry.changed if entry else each.changed
+        try:
+            # Asked again: what has come meanwhile may be a link on its way.
+            path = self.places.path(name)
+        except Unfit as unfit:
+            self.done.left_out.append(str(unfit))
+            return
+        if each.key in self.record.etags or not _is_newer(path, changed):
+            own = path.is_relative_to(self._own)
+            mode = entry.mode if entry else temporary.stat().st_mode
+            _stamp(temporary, 0o600 if own else mode, changed)
+            if not self.land(temporary, path):
+                return
+        self.came(each, etag)
+
+    def place_link(self, each: Object, temporary: Path, etag: str) -> None:
+        name = each.key.removeprefix(f"{self._base}/")
+        target = os.fsdecode(temporary.read_bytes())
+        try:
+            path = self.places.path(name)
+            check_link(name, target)
+        except Unfit as unfit:
+            self.done.left_out.append(str(unfit))
+            return
+        temporary.unlink()
+        temporary.symlink_to(target)
+        if self.land(temporary, path):
+            self.came(each, etag)
+
+    # Bytes
+
+    def fetched(
+        self, pool: ThreadPoolExecutor, objects: Iterable[Object]
+    ) -> Iterator[tuple[Object, Path, str]]:
+        """Yield objects, a file with the content of each, and its etag, as they come."""
+        coming = {pool.submit(self._fetch, each): each for each in objects}
+        for future in as_completed(coming):
+            fetched = future.result()
+            if fetched is not None:
+                yield coming[future], *fetched
+
+    def _fetch(self, each: Object) -> tuple[Path, str] | None:
+        temporary = self.coming / os.urandom(8).hex()
+        try:
+            return temporary, self._store.fetch(each.key, temporary) or each.etag
+        except NotThere:  # it has been removed meanwhile
+            return None
+
+    def land(self, temporary: Path, path: Path) -> bool:
+        """Give a file its name, and return whether it could be had."""
+        try:
+            path.parent.mkdir(0o700 if OWN_DIR in path.parts else 0o777, True, True)
+            problem = land(temporary, path)
+        except OSError as error:
+            problem = bearable(error, path)
+        if problem:
+            self.done.problems.append(problem)
+            temporary.unlink(missing_ok=True)
+        return not problem
+
+
+
+def _is_newer(path: Path, changed: float) -> bool:
+    """Tell whether a file here was changed after that."""
+    try:
+        return path.lstat().st_mtime > changed + EXACT_S
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _stamp(path: Path, mode: int, changed: float) -> None:
+    path.chmod(mode & 0o777)
+    os.utime(path, (changed, changed))
