@@ -61,21 +61,19 @@ def most(aws: Aws, settings: Ec2Settings, kind: Kind) -> int | None:
 
 def _value(aws: Aws, code: str) -> float | None:
     """Return a quota: the account's own, or what every account begins with."""
+    # Where we may not ask for the account's own, what others have is no answer.
     for operation in ("get_service_quota", "get_aws_default_service_quota"):
-        found = _ask(aws, operation, code)
-        if found is not None:
-            return found
+        try:
+            return _ask(aws, operation, code)
+        except Said as error:
+            if error.code != "NoSuchResourceException":
+                raise
     return None
 
 
 def _ask(aws: Aws, operation: str, code: str) -> float | None:
-    try:
-        answer = aws.ask_if_allowed(
-            "service-quotas",
-            lambda quotas: getattr(quotas, operation)(ServiceCode="ec2", QuotaCode=code),
-        )
-    except Said as error:
-        if error.code == "NoSuchResourceException":
-            return None
-        raise
+    answer = aws.ask_if_allowed(
+        "service-quotas",
+        lambda quotas: getattr(quotas, operation)(ServiceCode="ec2", QuotaCode=code),
+    )
     return None if answer is None else float(answer["Quota"]["Value"])

@@ -13,6 +13,7 @@ from launchkit.cloud.ec2_settings import Ec2Settings
 
 HOME = "us-east-1"
 """A region that is there for everybody, and knows the others."""
+UNUSED = "not-opted-in"
 FEW = 5
 
 
@@ -68,7 +69,7 @@ def check_region(aws: Aws) -> None:
         raise ValueError(
             f"region is {aws.region!r}, and there is no such region; {near(aws.region, regions)}"
         )
-    if regions[aws.region] == "not-opted-in":
+    if regions[aws.region] == UNUSED:
         raise ValueError(
             f"region is {aws.region!r}, which this account does not use; enable it with "
             f"`aws account enable-region --region-name {aws.region}`, or name another one"
@@ -78,7 +79,9 @@ def check_region(aws: Aws) -> None:
 def enabled_regions(aws: Aws, home: str) -> list[str]:
     """Return the regions that the account uses."""
     answer = aws.ask("ec2", lambda ec2: ec2.describe_regions(), region=home)
-    return sorted(each["RegionName"] for each in answer["Regions"])
+    return sorted(
+        each["RegionName"] for each in answer["Regions"] if each.get("OptInStatus") != UNUSED
+    )
 
 
 def kind_of(aws: Aws, settings: Ec2Settings) -> Kind:

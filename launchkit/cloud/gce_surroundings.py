@@ -107,7 +107,8 @@ def _check_network(google: Google, settings: GcpSettings) -> None:
 
 def _check_subnet(google: Google, settings: GcpSettings, zone: str) -> None:
     parts = gce_bodies.subnet_link(settings, zone).split("/")
-    named = dict(zip(parts[-6::2], parts[-5::2], strict=False))
+    names = ("projects", "regions", "subnetworks")
+    named = {each: parts[parts.index(each) + 1] for each in names if each in parts[:-1]}
     where = named.get("regions", gce_bodies.region_of(zone))
     if where != gce_bodies.region_of(zone):
         raise ValueError(

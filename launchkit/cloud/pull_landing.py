@@ -1,11 +1,13 @@
-"""Giving what comes from a bucket its place here, and counting it."""
+"""Giving what comes from a bucket its place here, once it is whole, and counting it."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from launchkit.cloud.stores import NotThere, Object, Store
 from launchkit.job import OWN_DIR
 from launchkit.outside.landing import bearable, land
 from launchkit.outside.listing import Entry
+from launchkit.outside.shared_files import SHARED
 
 EXACT_S = 0.001
 """What the time of a file may lose on its way."""
@@ -55,7 +58,7 @@ class Pulled:
 
 
 class Landing:
-    """Brings objects to a directory; for one thread, which has a pool fetch.
+    """Brings objects to a directory; for one thread, which has a pool fetch them.
 
     Parameters
     ----------
@@ -67,71 +70,73 @@ class Landing:
         What the sweep's directory is called there.
     record
         What is here already.
+    pool
+        Threads.
     told
         Is told how it goes on.
     """
 
-    def __init__(self, store: Store, base: str, name: str, record: Record, told: Told) -> None:
+    def __init__(
+        self,
+        store: Store,
+        base: str,
+        name: str,
+        record: Record,
+        pool: ThreadPoolExecutor,
+        told: Told,
+    ) -> None:
         self._store = store
-        self._base = base
+        self._name = name
+        self._record = record
+        self._pool = pool
         self._told = told
         self._own = record.directory / OWN_DIR
-        self.record = record
         self.places = Places(name, record.directory, record.make_beside)
         self.done = Pulled(record.directory)
-        self.coming = self._own / "coming"
-        """Where what is not whole yet is."""
         self.total = 0
         """How many objects are going to come."""
+        self.coming = self._own / "coming"
+        """Where what is not whole yet is."""
+        self.coming.mkdir(mode=0o700, exist_ok=True)
 
     def is_news(self, each: Object) -> bool:
-        return self.record.etags.get(each.key) != each.etag
+        """Tell whether an object is not here as it is there."""
+        return self._record.etags.get(each.key) != each.etag
 
-    def came(self, each: Object, etag: str) -> None:
-        self.record.etags[each.key] = etag
-        self.done.files += 1
-        self.done.size += each.size
-        self._told(self.done.files, self.total, self.done.size)
-
-    def unpack(self, each: Object) -> None:
-        """Unpack what there is of jobs' directories, but for what is here and newer."""
-        temporary = self.coming / os.urandom(8).hex()
-        etag = self._store.fetch(each.key, temporary)
+    def is_wanted(self, key: str, each: Object) -> bool:
+        """Tell whether a file is to be brought that a machine wrote."""
         try:
-            with tarfile.open(temporary, "r:gz") as archive:
-                for member in archive:
-                    self._unpack_member(archive, member)
-        except (tarfile.TarError, EOFError) as error:
-            self.done.problems.append(f"{each.key} cannot be unpacked: {error}")
-            return
-        self.came(each, etag or each.etag)
+            path = self.places.path(key)
+        except Unfit as unfit:
+            self.done.left_out.append(str(unfit))
+            return False
+        return self.is_news(each) or not os.path.lexists(path)
 
-    def _unpack_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    def fetched(self, objects: Mapping[str, Object]) -> Iterator[tuple[str, Path, str]]:
+        """Yield names, a file with the content of each, and its etag, as they come."""
+        coming = {self._pool.submit(self._fetch, each): name for name, each in objects.items()}
+        for future in as_completed(coming):
+            fetched = future.result()
+            if fetched is not None:
+                yield coming[future], *fetched
+
+    def place_shared(self, each: Object, name: str, temporary: Path, etag: str) -> None:
+        """Give one of the sweep's own files its name."""
         try:
-            path = self.places.path(member.name, home=True)
-            if member.issym():
-                check_link(member.name, member.linkname)
+            if not SHARED.fullmatch(name.partition("/")[0]):
+                raise Unfit(f"{name!r} is no file of a sweep's own")
+            path = self.places.path(f"{self._name}/{OWN_DIR}/{name}", home=True)
         except Unfit as unfit:
             self.done.left_out.append(str(unfit))
             return
-        if _is_newer(path, member.mtime):
-            return
-        temporary = self.coming / os.urandom(8).hex()
-        if member.issym():
-            temporary.symlink_to(member.linkname)
-        elif member.isreg() or member.islnk():
-            content = archive.extractfile(member)
-            assert content is not None
-            with temporary.open("xb") as stream:
-                shutil.copyfileobj(content, stream)
-            _stamp(temporary, member.mode, member.mtime)
-        else:
-            return
-        self.land(temporary, path)
+        temporary.chmod(0o600)
+        if self._land(temporary, path):
+            self._came(each, etag)
 
-    def place(self, each: Object, temporary: Path, etag: str, entry: Entry | None) -> None:
-        """Give a file its name, unless what is here is newer, and not of the same origin."""
-        name = each.key.removeprefix(f"{self._base}/")
+    def place(
+        self, each: Object, name: str, temporary: Path, etag: str, entry: Entry | None
+    ) -> None:
+        """Give a file its name, unless what is here is newer, and came another way."""
         changed = entry.changed if entry else each.changed
         try:
             # Asked again: what has come meanwhile may be a link on its way.
@@ -139,16 +144,16 @@ class Landing:
         except Unfit as unfit:
             self.done.left_out.append(str(unfit))
             return
-        if each.key in self.record.etags or not _is_newer(path, changed):
-            own = path.is_relative_to(self._own)
+        if each.key in self._record.etags or not _is_newer(path, changed):
             mode = entry.mode if entry else temporary.stat().st_mode
+            own = path.is_relative_to(self._own)
             _stamp(temporary, 0o600 if own else mode, changed)
-            if not self.land(temporary, path):
+            if not self._land(temporary, path):
                 return
-        self.came(each, etag)
+        self._came(each, etag)
 
-    def place_link(self, each: Object, temporary: Path, etag: str) -> None:
-        name = each.key.removeprefix(f"{self._base}/")
+    def place_link(self, each: Object, name: str, temporary: Path, etag: str) -> None:
+        """Make a link, whose target is the content of a file."""
         target = os.fsdecode(temporary.read_bytes())
         try:
             path = self.places.path(name)
@@ -158,32 +163,59 @@ class Landing:
             return
         temporary.unlink()
         temporary.symlink_to(target)
-        if self.land(temporary, path):
-            self.came(each, etag)
+        if self._land(temporary, path):
+            self._came(each, etag)
 
-    # Bytes
+    def unpack(self, each: Object) -> None:
+        """Unpack directories of jobs as the launcher had them, but for what is newer here."""
+        temporary = self._temporary()
+        etag = self._store.fetch(each.key, temporary) or each.etag
+        try:
+            with tarfile.open(temporary, "r:gz") as archive:
+                for member in archive:
+                    self._unpack(archive, member)
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError) as error:
+            self.done.problems.append(f"{each.key} cannot be unpacked: {error}")
+            return
+        self._came(each, etag)
 
-    def fetched(
-        self, pool: ThreadPoolExecutor, objects: Iterable[Object]
-    ) -> Iterator[tuple[Object, Path, str]]:
-        """Yield objects, a file with the content of each, and its etag, as they come."""
-        coming = {pool.submit(self._fetch, each): each for each in objects}
-        for future in as_completed(coming):
-            fetched = future.result()
-            if fetched is not None:
-                yield coming[future], *fetched
+    def _unpack(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        try:
+            path = self.places.path(member.name, home=True)
+            if member.issym():
+                check_link(member.name, member.linkname)
+        except Unfit as unfit:
+            self.done.left_out.append(str(unfit))
+            return
+        if _is_newer(path, member.mtime):
+            return
+        temporary = self._temporary()
+        content = None if member.issym() else archive.extractfile(member)
+        if member.issym():
+            temporary.symlink_to(member.linkname)
+        elif content is not None:
+            with temporary.open("xb") as stream:
+                shutil.copyfileobj(content, stream)
+            _stamp(temporary, member.mode, member.mtime)
+        else:
+            return
+        self._land(temporary, path)
 
     def _fetch(self, each: Object) -> tuple[Path, str] | None:
-        temporary = self.coming / os.urandom(8).hex()
+        temporary = self._temporary()
         try:
             return temporary, self._store.fetch(each.key, temporary) or each.etag
         except NotThere:  # it has been removed meanwhile
             return None
 
-    def land(self, temporary: Path, path: Path) -> bool:
+    def _temporary(self) -> Path:
+        return self.coming / os.urandom(8).hex()
+
+    def _land(self, temporary: Path, path: Path) -> bool:
         """Give a file its name, and return whether it could be had."""
+        mode = 0o700 if OWN_DIR in path.parts else 0o777
         try:
-            path.parent.mkdir(0o700 if OWN_DIR in path.parts else 0o777, True, True)
+            path.parent.mkdir(mode, parents=True, exist_ok=True)
             problem = land(temporary, path)
         except OSError as error:
             problem = bearable(error, path)
@@ -192,6 +224,11 @@ class Landing:
             temporary.unlink(missing_ok=True)
         return not problem
 
+    def _came(self, each: Object, etag: str) -> None:
+        self._record.etags[each.key] = etag
+        self.done.files += 1
+        self.done.size += each.size
+        self._told(self.done.files, self.total, self.done.size)
 
 
 def _is_newer(path: Path, changed: float) -> bool:

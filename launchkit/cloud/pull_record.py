@@ -97,5 +97,5 @@ def _refuse_driven(directory: Path) -> None:
         return
     if last is not None and last.directory == str(directory) and last.alive is not False:
         raise SweepError(
-            f"{last.describe()} drives the sweep from {directory}: what is new comes there by itself"
+            f"{last.describe()} drives the sweep from {directory}: there is nothing to pull"
         )

@@ -97,7 +97,7 @@ class Purchase:
             spent = f", {_usd(self.spent)} of it so far" if self.spent else ""
             lines.append(
                 f"price: at most {_usd(self.price_per_hour)} an hour, {_usd(self.total)} in all"
-                f"{spent} ({self.offer.price_source}; disks and traffic come on top)"
+                f"{spent} ({self.offer.price_source})"
             )
         return lines
 

@@ -9,6 +9,7 @@ from launchkit.commands import (
     doodad,
     logs,
     modes,
+    pull,
     reproduce,
     resume,
     status,
@@ -17,7 +18,7 @@ from launchkit.commands import (
     wait,
 )
 
-COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, modes, doodad)
+COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, pull, modes, doodad)
 """In the order in which help lists them."""
 
 

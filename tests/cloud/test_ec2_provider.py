@@ -188,9 +188,9 @@ def test_a_region_that_may_not_be_asked_does_not_hide_the_others(
     world.play("error", "DescribeInstances", code="UnauthorizedOperation", status=403)
     with caplog.at_level(logging.WARNING):
         found = provider().machines()
-    # It may have been the region of the machine; then the log says so.
+    # Which of the regions it is that may not be asked is a matter of chance.
     assert "cannot be looked for" in caplog.text
-    assert ids(found) == ids(machines) or f"in {REGION}" in caplog.text
+    assert ids(found) == (set() if f"in {REGION} " in caplog.text else ids(machines))
 
 
 def test_a_spot_machine_that_was_taken_back_says_so(world: Ec2World) -> None:
@@ -269,8 +269,8 @@ def test_without_credentials_it_is_said_how_to_log_in(monkeypatch: pytest.Monkey
 
 
 def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(ValueError, match="nobody"):
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="nobody"):
+        patch.setenv("AWS_PROFILE", "nobody")
         provider().check(1)
 
 
@@ -330,7 +330,6 @@ BAD = {
     "no type": ({"instance_type": "c7i.lage"}, r"instance_type is 'c7i.lage'.*c7i\.large"),
     "gpus for nothing": ({"instance_type": "g5.xlarge"}, "use_gpu=true"),
     "no gpus": ({"use_gpu": True}, r"use_gpu is true.*c7i\.large.*no GPU"),
-    "gpus of another maker": ({"instance_type": "g4ad.xlarge", "use_gpu": True}, "NVIDIA"),
     "no zone": ({"zone": f"{REGION}x"}, rf"zone is '{REGION}x'.*there is in {A}"),
     "zone elsewhere": ({"zone": "eu-west-1a"}, f"not in region '{REGION}'"),
     "no image": ({"ami_name": "ami-0123456789abcdef0"}, r"ami_name is.*no such image"),

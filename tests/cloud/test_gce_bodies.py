@@ -130,7 +130,7 @@ def test_nothing_of_the_environment_is_told_to_a_machine(monkeypatch: pytest.Mon
     monkeypatch.setenv("WANDB_API_KEY", "planted-a1b2c3d4e5f6")
     text = json.dumps(
         body(
-            gce_here.settings(env={"WANDB_API_KEY": None, "MY_KEY": "planted-b"}),
+            gce_here.settings(env={"MY_KEY": "planted-b"}),
             REQUEST,
             IMAGE,
             90,

@@ -55,7 +55,7 @@ def test_the_wheel_says_what_it_is(metadata: Message) -> None:
 
 def test_extras_and_requirements_are_declared(metadata: Message) -> None:
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert {"test", "dev", "examples", "bench"} <= extras
+    assert {"test", "dev", "examples", "bench", "ec2", "gcp"} <= extras
     plain = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     required = {line.split(">")[0].strip() for line in plain}
     assert required == {"hydra-core", "omegaconf", "cloudpickle", "pandas", "six"}

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-COMPONENTS = ("docker", "ssh", "slurm", "apptainer", "aws")
+COMPONENTS = ("docker", "ssh", "slurm", "apptainer", "aws", "gcp")
 
 PYTHON_IMAGE = "python:3.11-slim"
 """A stock image: Debian and Python 3.11, nothing else."""
@@ -50,6 +50,12 @@ AWS_REGION = "us-east-1"
 AWS_PROFILE = "launchkit"
 """The instance profile that is there from the start, and its role."""
 
+GCP_ENDPOINT = "http://10.213.0.1:24571"
+"""The simulated Google Cloud; its machines find it under Google's own names as well."""
+GCP_PROJECT = "launchkit-test"
+GCP_ACCOUNT = f"launchkit-machine@{GCP_PROJECT}.iam.gserviceaccount.com"
+"""A service account that is there from the start, and may do everything."""
+
 _SCRIPTS = Path(__file__).parent
 _PATIENCE = 60.0
 """Seconds; each step of a check has a shorter limit of its own."""
@@ -71,6 +77,8 @@ PYTHON_SIF = STATE / "images" / "python-3.11.sif"
 PYTHON_SANDBOX = STATE / "images" / "python-3.11"
 """The folder that ``PYTHON_SIF`` was made of, which is an image as well."""
 NO_PYTHON_SIF = STATE / "images" / "no-python.sif"
+GCP_CREDENTIALS = STATE / "clouds" / "gcp" / "credentials.json"
+"""The key of an account that may do everything in ``GCP_PROJECT``."""
 
 
 @functools.cache
@@ -145,6 +153,23 @@ def aws_environment() -> dict[str, str]:
     }
 
 
+def gcp_environment() -> dict[str, str]:
+    """Return the environment variables with which Google Cloud is the simulated one."""
+    override = "CLOUDSDK_API_ENDPOINT_OVERRIDES"
+    return {
+        "STORAGE_EMULATOR_HOST": GCP_ENDPOINT,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(GCP_CREDENTIALS),
+        "GOOGLE_CLOUD_PROJECT": GCP_PROJECT,
+        f"{override}_COMPUTE": f"{GCP_ENDPOINT}/compute/v1/",
+        f"{override}_STORAGE": f"{GCP_ENDPOINT}/storage/v1/",
+        f"{override}_IAM": f"{GCP_ENDPOINT}/",
+        f"{override}_CLOUDRESOURCEMANAGER": f"{GCP_ENDPOINT}/",
+        f"{override}_SERVICEUSAGE": f"{GCP_ENDPOINT}/",
+        # This machine may itself be one of Google's: its own account is not meant.
+        "NO_GCE_CHECK": "true",
+    }
+
+
 def aws_control(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Ask something of the simulated AWS that AWS does not know; README.md has what there is.
 
@@ -162,8 +187,17 @@ def aws_control(method: str, path: str, body: Mapping[str, Any] | None = None) -
     ValueError
         If it does not understand that; the message says why.
     """
+    return _control(AWS_ENDPOINT, method, path, body)
+
+
+def gcp_control(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Ask something of the simulated Google Cloud; as `aws_control` does, of its own list."""
+    return _control(GCP_ENDPOINT, method, path, body)
+
+
+def _control(endpoint: str, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
     request = urllib.request.Request(
-        f"{AWS_ENDPOINT}/_testbed/{path}", method=method, data=json.dumps(body or {}).encode()
+        f"{endpoint}/_testbed/{path}", method=method, data=json.dumps(body or {}).encode()
     )
     # A proxy of the environment is not for addresses of this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -17,6 +17,7 @@ _GPU_IMAGES = re.compile(
     r"base-oss-nvidia-driver-gpu-(amazon-linux-2023|al2023)/latest/ami-id"
 )
 _PRICES = {"c7i.large": 0.08925, "m7i.large": 0.1008, "t3.micro": 0.0104, "g5.xlarge": 1.006}
+_REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
 _QUOTAS = {"L-1216C47A": 64.0, "L-34B43A08": 64.0, "L-DB2E81BA": 8.0, "L-3819A6DF": 0.0}
 """vCPUs: ordinary machines on demand and as spot ones, and those with GPUs (G and VT)."""
 
@@ -64,6 +65,8 @@ class Extras:
                 return self._gpu_image(request.region, json.loads(request.body)["Name"])
             case "ec2", "DescribeSpotPriceHistory":
                 return self._spot_history(request)
+            case "ec2", "DescribeRegions":
+                return self._regions(request)
         return None
 
     def _products(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +119,20 @@ class Extras:
             )
         parameter = {"Name": name, "Type": "String", "Value": id, "Version": 1}
         return _told({"Parameter": parameter})
+
+    def _regions(self, request: Request) -> Response:
+        """Tell of an account that uses few regions: moto takes a while to make each."""
+        response = self._moto.answer(request)
+        body = re.sub(
+            rb"<optInStatus>[^<]*</optInStatus>(\s*<regionName>([^<]*)</regionName>)",
+            lambda found: (
+                b"<optInStatus>opted-in</optInStatus>" + found[1]
+                if found[2].decode() in _REGIONS
+                else b"<optInStatus>not-opted-in</optInStatus>" + found[1]
+            ),
+            response.body,
+        )
+        return Response(response.status, [("Content-Type", "text/xml")], body)
 
     def _spot_history(self, request: Request) -> Response | None:
         kind = request.form.get("InstanceType.1", "")

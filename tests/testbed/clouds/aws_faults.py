@@ -26,8 +26,8 @@ KINDS = {
 }
 """Errors: the request is not done."""
 BREAKS = ("reset", "hang", "truncate", "lose", "delay")
-"""``reset`` and ``hang``: not done, and no answer. ``truncate``: half an answer. ``lose``: done, and
-then the connection is reset. ``delay``: answered, later."""
+"""``reset`` and ``hang``: not done, and no answer. ``truncate``: half an answer. ``lose``: done,
+and then the connection is reset. ``delay``: answered, later."""
 
 
 @dataclass

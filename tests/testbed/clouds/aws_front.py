@@ -81,7 +81,12 @@ class Front(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, address: tuple[str, int], world: World, faults: Faults, log: Log, about: dict[str, Any]
+        self,
+        address: tuple[str, int],
+        world: World,
+        faults: Faults,
+        log: Log,
+        about: dict[str, Any],
     ) -> None:
         super().__init__(address, _Handler)
         self.world = world
@@ -137,7 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(response, half=fault is not None and fault.kind == "truncate")
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
+    def __getattr__(self, name: str) -> Any:
+        # The server of the library looks for a method a verb.
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
 
     def _play(self, request: Request, fault: Fault | None) -> Response | None:
         """Return the answer that the fault leaves; None for none at all."""

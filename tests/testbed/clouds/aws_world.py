@@ -269,9 +269,7 @@ class World:
 
     # Machines.
 
-    def _rent(
-        self, region: str, form: dict[str, str], script: bytes, response: Response
-    ) -> None:
+    def _rent(self, region: str, form: dict[str, str], script: bytes, response: Response) -> None:
         backend = self._moto.ec2(region)
         ids = [
             element.text or ""
@@ -560,9 +558,7 @@ def _user_data(form: dict[str, str]) -> bytes:
     try:
         script = base64.b64decode(form.get("UserData", ""), validate=False)
     except ValueError:
-        raise Refusal(
-            "InvalidParameterValue", "Invalid BASE64 encoding of user data."
-        ) from None
+        raise Refusal("InvalidParameterValue", "Invalid BASE64 encoding of user data.") from None
     if len(script) > _MOST_USER_DATA:
         raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
     return script

@@ -28,12 +28,12 @@ class Control:
 
     def room(self, request: Request) -> Answer | None:
         """Answer a request if it is one to the testbed itself."""
-        found = re.fullmatch(r"/_testbed/([a-z]+)(?:/([^/]+)/([a-z]+))?", request.path)
+        found = re.fullmatch(r"/_testbed/([a-z]+)(?:/([^/]+)(?:/([a-z]+))?)?", request.path)
         if found is None:
             return None
         try:
             if found[2]:
-                return Answer.of(self._machine(found[2], found[3], request))
+                return Answer.of(self._machine(found[2], found[3] or "", request))
             do = getattr(self, f"_{request.method.lower()}_{found[1]}", None)
             if do is None:
                 raise not_found(f"the testbed has no {request.method} {request.path}")
@@ -98,6 +98,11 @@ class Control:
         return {"machines": self._lives.status()}
 
     def _machine(self, name: str, verb: str, request: Request) -> Any:
+        if request.method == "GET" and not verb:
+            for told in reversed(self._lives.status()):
+                if told["id"] == name:
+                    return told
+            raise not_found(f"there is no machine {name}")
         instance = self._instance(name)
         if request.method != "POST":
             raise not_found(f"the testbed has no {request.method} {request.path}")

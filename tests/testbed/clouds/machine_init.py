@@ -35,8 +35,11 @@ def main(config: Path) -> None:
     name_it(root, orders)
     os.chroot(root)
     os.chdir("/")
-    threading.Thread(target=copy_console, daemon=True).start()
-    threading.Thread(target=obey_sysrq, daemon=True).start()
+    # A signal that another thread gets does not wake this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    for work in (copy_console, obey_sysrq):
+        threading.Thread(target=work, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     script = run_script(orders) if orders["script"] else None
     try:
         reap(script)
@@ -71,7 +74,11 @@ def make_disk(orders: dict[str, Any]) -> Path:
     mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", root / "tmp")
     bind(directory / "told", root / TOLD)
     bind(Path("/"), root / HOST)
-    bind(Path(orders["disk"]), root / orders["disk"].lstrip("/"))
+    disk = root / orders["disk"].lstrip("/")
+    disk.parent.mkdir(parents=True, exist_ok=True)
+    # Other machines' disks are beside it.
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", disk.parent)
+    bind(Path(orders["disk"]), disk)
     for path in orders["needed"]:
         if not (root / path.lstrip("/")).exists():
             bind(Path(path), root / path.lstrip("/"))

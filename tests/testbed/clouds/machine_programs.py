@@ -127,9 +127,7 @@ def all_of(programs: Mapping[str, Path | str], minute_s: float) -> dict[str, dic
         "service": _SERVICE,
         **dict.fromkeys(("swapon", "swapoff", "mkswap"), _NOTHING.format(told=TOLD)),
         "fallocate": _FALLOCATE,
-        **dict.fromkeys(
-            ("dnf", "yum", "microdnf", "apt", "apt-get"), _PACKAGES.format(told=TOLD)
-        ),
+        **dict.fromkeys(("dnf", "yum", "microdnf", "apt", "apt-get"), _PACKAGES.format(told=TOLD)),
     }
     made = {name: {"text": text} for name, text in texts.items()}
     for name, value in programs.items():

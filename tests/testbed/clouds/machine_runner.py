@@ -180,8 +180,8 @@ class SimulatedMachine:
         path = self.directory / "told" / f"script-{time.monotonic_ns()}"
         path.write_bytes(script)
         path.chmod(0o700)
-        words = ["nsenter", "--target", str(init), "--all", "--root", "--"]
-        words += ["/bin/sh", "-c", 'cd / && exec "$0"', f"/run/simulated-machine/{path.name}"]
+        words = ["nsenter", "--target", str(init), "--all", "--root", "--wdns=/", "--"]
+        words += [f"/run/simulated-machine/{path.name}"]
         with self.console.open("ab") as console, contextlib.suppress(subprocess.TimeoutExpired):
             return subprocess.run(
                 words,
