@@ -3,6 +3,7 @@
 
 import gzip
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from launchkit.cloud.agent_tree import Tree, empty
 
 LOG = logging.getLogger("launchkit.agent")
 
+PASSING = re.compile(r"SlowDown|Throttl|InternalError|imeout|imed out|onnect|reset|to an end|\b(50[0-9]|429)\b")
+"""What a bucket or its program says that may do it later."""
 LEASE_S = 120.0
 """How often the launcher's sign of life is looked at."""
 LOOK_S = 5.0
@@ -79,7 +82,8 @@ class Sync:
         # If not, the launcher is to know at least that the machine is there.
         self._show(code if problem is None or hurry else None)
         if problem is not None:
-            self._tree.leave_out(str(problem))
+            if not PASSING.search(str(problem)):
+                self._tree.leave_out(str(problem))
             raise problem
 
     def _send(self, entries: "list[Entry]", *, last: bool, hurry: bool) -> None:

@@ -20,7 +20,7 @@ BIG_AGAIN_S = 300.0
 """How often such a file is uploaded that goes on changing."""
 SETTLED_S = 2.0
 """From this age on, a change of a file cannot have been followed by one unseen."""
-COMPLAINTS = 5
+COMPLAINTS = 4
 """How often a file may be complained of."""
 BLOCK = 2**20
 GONE = frozenset(

@@ -113,6 +113,15 @@ class Names:
             "machine.json": self.of_machines()["condition"],
         }
 
+    def settings(self) -> dict[str, str]:
+        """Return the settings of mode ``gcp`` that use all of it."""
+        return {
+            "gcp_project": self.project,
+            "gcp_bucket": self.bucket,
+            "gcp_log_path": self.prefix,
+            "service_account": self.account,
+        }
+
     def _binding(self, what: str, title: str, expression: str) -> dict[str, Any]:
         return {
             "role": self.role(what),

@@ -7,6 +7,8 @@ import argparse
 from launchkit.commands import (
     cancel,
     doodad,
+    ec2,
+    gcp,
     logs,
     modes,
     pull,
@@ -18,7 +20,21 @@ from launchkit.commands import (
     wait,
 )
 
-COMMANDS = (status, wait, logs, cancel, resume, table, reproduce, sweeps, pull, modes, doodad)
+COMMANDS = (
+    status,
+    wait,
+    logs,
+    cancel,
+    resume,
+    table,
+    reproduce,
+    sweeps,
+    pull,
+    ec2,
+    gcp,
+    modes,
+    doodad,
+)
 """In the order in which help lists them."""
 
 

@@ -1,74 +1,90 @@
-"""``launchkit gcp setup``: what sweeps on Google Cloud need, shown or made."""
+"""``launchkit gcp setup``: the least that sweeps on Google Cloud need, shown, or made."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launchkit.cloud.gcp_policies import Names
+    from launchkit.cloud.gcp_setup import GcpSetup
 
 FAILED = 1
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the parser of the command."""
-    parser = commands.add_parser("gcp", help="what sweeps on Google Cloud need; `setup` makes it")
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    setup = actions.add_parser(
-        "setup", help="show the least that is needed: a bucket, and an account for the machines"
+    parser = commands.add_parser(
+        "gcp", help="what sweeps on Google Cloud need; `setup --apply` makes it"
     )
-    setup.add_argument("--apply", action="store_true", help="make what is not there")
-    setup.add_argument("--project", required=True, help="the project")
-    setup.add_argument("--bucket", required=True, help="the name of the bucket")
-    setup.add_argument(
-        "--prefix", default="launchkit", help="below which sweeps are in it (launchkit)"
+    parser.add_argument(
+        "action",
+        choices=("setup",),
+        help="show the bucket, service account and roles that are needed",
     )
-    setup.add_argument(
-        "--name", default="launchkit", help="what the service account is called (launchkit)"
+    parser.add_argument("--project", required=True, help="the project")
+    parser.add_argument("--bucket", required=True, help="the bucket for the sweeps")
+    parser.add_argument(
+        "--prefix", default="launchkit", help="where sweeps are in the bucket (launchkit)"
     )
-    setup.add_argument(
-        "--location", default="US", help="where the bucket is made: a region, or US, EU, ASIA (US)"
+    parser.add_argument(
+        "--name",
+        default="launchkit",
+        help="what the service account is called, and its roles begin with (launchkit)",
     )
-    setup.set_defaults(run=run)
+    parser.add_argument(
+        "--location", default="US", help="where a bucket is made: a region, US, EU or ASIA (US)"
+    )
+    parser.add_argument("--apply", action="store_true", help="make what is not there")
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show or make what is needed, and return 0 if it can be had."""
-    from launchkit.cloud import setup_steps  # noqa: PLC0415 - `launchkit status` is to start fast
-    from launchkit.cloud.gcp_policies import Names  # noqa: PLC0415
-    from launchkit.cloud.providers import ProviderError  # noqa: PLC0415
+    """Show what is needed, or make it; return 1 if that cannot be."""
+    from launchkit.cloud.providers import ProviderError  # noqa: PLC0415 - other commands start fast
 
-    names = Names(options.project, options.bucket, options.prefix, options.name, options.location)
     try:
-        from launchkit.cloud.gcp_setup import GcpSetup  # noqa: PLC0415 - needs Google's libraries
+        # Google's client is an extra, and takes its time.
+        from launchkit.cloud.gcp_policies import Names  # noqa: PLC0415
+        from launchkit.cloud.gcp_setup import GcpSetup  # noqa: PLC0415
 
+        names = Names(
+            options.project, options.bucket, options.prefix, options.name, options.location
+        )
         setup = GcpSetup(names)
-        do = setup_steps.apply if options.apply else setup_steps.show
-        for line in do(setup.steps()):
-            print(line, flush=True)
-        more = setup.more_rights()
+        _show_by_hand(names)
+        _setup(setup, names, make=options.apply)
     except ProviderError as error:
+        sys.stdout.flush()
         print(f"launchkit: {error}", file=sys.stderr)
         return FAILED
-    if more:
-        print(f"{names.account} may do more than is needed, by {', '.join(more)}")
-    if not options.apply:
-        _show_by_hand(names)
-    print(f"hydra.launcher.gcp_project={names.project} hydra.launcher.gcp_bucket={names.bucket}")
-    if names.prefix != "launchkit":
-        print(f"hydra.launcher.gcp_log_path={names.prefix}")
-    if names.name != "launchkit":
-        print(f"hydra.launcher.service_account={names.account}")
     return 0
 
 
-def _show_by_hand(names: object) -> None:
-    """Print the commands that make the same."""
-    from launchkit.cloud.gcp_policies import Names  # noqa: PLC0415
-
-    assert isinstance(names, Names)
-    print("\n`--apply` makes what is not there; so do these commands:")
+def _show_by_hand(names: Names) -> None:
+    """Print what makes the same, to be read, or given to an administrator, without credentials."""
+    print("by hand:")
     for line in names.commands():
         print(f"  {line}")
     for file, condition in names.conditions().items():
-        print(f"where {file} is\n{json.dumps(condition, indent=2)}")
-    print()
+        print(f"where {file} is")
+        print(json.dumps(condition, indent=2))
+
+
+def _setup(setup: GcpSetup, names: Names, *, make: bool) -> None:
+    from launchkit.cloud import setup_steps  # noqa: PLC0415
+
+    print(f"\nin project {names.project}:", flush=True)
+    done = setup_steps.apply if make else setup_steps.show
+    for line in done(setup.steps()):
+        print(line, flush=True)
+    for role in setup.more_rights():
+        print(f"  beside   the account has the role {role} too, which is not needed")
+    if make:
+        print("\nto use it:")
+        for setting, value in names.settings().items():
+            print(f"  hydra.launcher.{setting}={value}")
+    else:
+        print("\nnothing was changed; --apply makes what is to make")

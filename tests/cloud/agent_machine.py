@@ -87,11 +87,11 @@ class AgentMachine:
         assert self.process is not None
         return self.process.wait(timeout)
 
-    def run(self, script: str) -> Look:
+    def run(self, script: str, timeout: float = SOON_S) -> Look:
         """Run a pack to its end, and return the last look."""
         self.runs(script)
         self.start()
-        assert self.join() == 0, self.log
+        assert self.join(timeout) == 0, self.log
         return self.look()
 
     def tell(self, number: int = signal.SIGTERM) -> None:

@@ -94,7 +94,7 @@ def test_odd_names_survive(machine: AgentMachine) -> None:
 
 def test_a_file_that_the_bucket_never_takes_is_left_out(machine: AgentMachine) -> None:
     machine.world.proxy.play("denied", 1000, method="PUT", path="0/hated$")
-    look = machine.run("echo 1 >0/hated; echo 2 >0/hated-less; exit 4")
+    look = machine.run("echo 1 >0/hated; echo 2 >0/hated-less; exit 4", 90)
     assert machine.files()[f"{NAME}/0/hated-less"] == b"2\n"
     names = {entry.name for entry in look.entries}
     assert f"{NAME}/0/hated".encode() not in names

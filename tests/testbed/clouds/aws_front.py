@@ -1,76 +1,16 @@
-"""The simulated AWS on a port: requests, what goes wrong with them, and who asked what."""
+"""The simulated AWS on a port."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
-import re
 import socket
 import struct
-import threading
-import time
-import urllib.parse
-from collections import Counter, deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from aws_faults import Fault, Faults
+from aws_control import PREFIX, Control
+from aws_faults import Fault
 from aws_requests import Request, Response
-from aws_world import World
-
-CONTROL = "/_testbed/"
-_REMEMBERED = 200_000
-
-
-class Log:
-    """The requests that have been answered."""
-
-    def __init__(self) -> None:
-        self._entries: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
-        self._numbers = itertools.count(1)
-        self._mark = 0
-        self._lock = threading.Lock()
-
-    def add(self, **entry: Any) -> None:
-        """Note a request."""
-        with self._lock:
-            self._mark = next(self._numbers)
-            self._entries.append({"n": self._mark, "time": time.time(), **entry})
-
-    def clear(self) -> None:
-        """Forget them; the numbers go on."""
-        with self._lock:
-            self._entries.clear()
-
-    def told(self, since: int = 0, path: str = "", machine: str | None = None) -> dict[str, Any]:
-        """Return the requests after a mark, and what they come to.
-
-        Parameters
-        ----------
-        since
-            The mark of an earlier call.
-        path
-            A pattern that is looked for in the path with its query.
-        machine
-            Only those of a machine; ``""`` for those of none.
-        """
-        with self._lock:
-            entries, mark = list(self._entries), self._mark
-        chosen = [
-            entry
-            for entry in entries
-            if entry["n"] > since
-            and re.search(path, entry["path"])
-            and machine in (None, entry["machine"])
-        ]
-        return {
-            "mark": mark,
-            "requests": chosen,
-            "counts": Counter(f"{each['service']}:{each['action']}" for each in chosen),
-            "bytes_in": sum(each["bytes_in"] for each in chosen),
-            "bytes_out": sum(each["bytes_out"] for each in chosen),
-        }
 
 
 class Front(ThreadingHTTPServer):
@@ -80,19 +20,12 @@ class Front(ThreadingHTTPServer):
     request_queue_size = 256
     allow_reuse_address = True
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        world: World,
-        faults: Faults,
-        log: Log,
-        about: dict[str, Any],
-    ) -> None:
+    def __init__(self, address: tuple[str, int], control: Control) -> None:
         super().__init__(address, _Handler)
-        self.world = world
-        self.faults = faults
-        self.log = log
-        self.about = about
+        self.control = control
+        self.world = control.world
+        self.faults = control.faults
+        self.log = control.log
 
     def handle_error(self, *_: Any) -> None:
         """A client that has gone away, as those of killed machines do."""
@@ -119,10 +52,10 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(
             self.command, self.path, headers, self._body(headers), self.client_address[0]
         )
-        if request.path.startswith(CONTROL):
-            self._send(_control(self.server, request))
+        if request.path.startswith(PREFIX):
+            self._send(self.server.control.answer(request))
             return
-        machine = self.server.world.machine_at(request.client)
+        machine = self.server.world.machines.at(request.client)
         fault = self.server.faults.take(request, machine)
         response = self._play(request, fault)
         # Before the answer: who has it, and asks what has been asked, must find it.
@@ -201,69 +134,3 @@ class _Handler(BaseHTTPRequestHandler):
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
-
-
-def _control(front: Front, request: Request) -> Response:
-    """Do what a test asks for."""
-    try:
-        body = json.loads(request.body or b"{}")
-        words = request.path.removeprefix(CONTROL).strip("/").split("/")
-        told = _obey(front, request.method, [urllib.parse.unquote(word) for word in words],
-                     request.query, body)  # fmt: skip
-        status = 200
-    except LookupError as error:
-        status, told = 404, {"error": str(error)}
-    except (TypeError, ValueError) as error:
-        status, told = 400, {"error": str(error)}
-    return Response(status, [("Content-Type", "application/json")], json.dumps(told).encode())
-
-
-def _obey(
-    front: Front, method: str, words: list[str], query: dict[str, str], body: dict[str, Any]
-) -> Any:
-    world = front.world
-    match method, words:
-        case "GET", [""]:
-            return front.about
-        case "POST", ["faults"]:
-            return front.faults.add(**body).told()
-        case "GET", ["faults"]:
-            return front.faults.told()
-        case "DELETE", ["faults", *rest]:
-            front.faults.clear(int(rest[0]) if rest else None)
-            return {}
-        case "POST", ["capacity"]:
-            return dict(vars(world.capacity.add(**body)))
-        case "GET", ["capacity"]:
-            return world.capacity.told()
-        case "DELETE", ["capacity"]:
-            world.capacity.clear(query.get("script", ""))
-            return {}
-        case "GET", ["requests"]:
-            since = int(query.get("since", "0"))
-            return front.log.told(since, query.get("path", ""), query.get("machine"))
-        case "DELETE", ["requests"]:
-            front.log.clear()
-            return {}
-        case "POST", ["next"]:
-            world.next(**body)
-            return {}
-        case "DELETE", ["next"]:
-            world.forget_next()
-            return {}
-        case "POST", ["reset"]:
-            front.faults.clear()
-            world.reset()
-            front.log.clear()
-            return {}
-        case "GET", ["machines"]:
-            return world.machines()
-        case "GET", ["machines", id]:
-            return world.machine(id)
-        case "POST", ["machines", id, "interrupt" | "die" | "hang" | "mend" as verb]:
-            getattr(world, verb)(id, **body)
-            return world.machine(id)
-        case "POST", ["quotas" | "prices" | "spot_prices" as kind]:
-            getattr(world.extras, kind).update(body)
-            return {}
-    raise LookupError(f"nothing is known of {method} {CONTROL}{'/'.join(words)}")

@@ -78,7 +78,7 @@ class InstanceMetadata:
         return (200, "\n".join(entries)) if entries else (404, "")
 
 
-def identity_document(instance: Any, region: str) -> str:
+def identity_document(instance: Any) -> str:
     """Return what an instance can show of itself."""
     return json.dumps(
         {
@@ -90,7 +90,7 @@ def identity_document(instance: Any, region: str) -> str:
             "instanceType": instance.instance_type,
             "pendingTime": instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "privateIp": instance.private_ip,
-            "region": region,
+            "region": instance.region_name,
             "version": "2017-09-30",
         },
         indent=2,

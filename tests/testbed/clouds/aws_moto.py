@@ -7,14 +7,14 @@ import os
 import urllib.parse
 from typing import Any
 
-# An image or a type that does not exist must be refused, as EC2 does.
+# An image or a type that does not exist must be refused, as EC2 does. Moto reads this at once.
 os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
 os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
 
-from aws_requests import Request, Response  # noqa: E402 - moto reads the environment above
-from moto.backends import get_backend  # noqa: E402
-from moto.core import DEFAULT_ACCOUNT_ID  # noqa: E402
-from moto.moto_server.werkzeug_app import (  # noqa: E402
+from aws_requests import Request, Response
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     create_backend_app,
 )

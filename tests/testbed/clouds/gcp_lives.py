@@ -79,11 +79,11 @@ class Lives:
     def begin(self, instance: Instance, operation: Operation, short: dict[str, Any] | None) -> None:
         """Bring an instance up; or not, where the cloud is short of something."""
         threading.Thread(
-            target=self._come_up, args=(instance, operation, short), daemon=True
+            target=self._come_up, args=(instance, operation, short, self.next), daemon=True
         ).start()
 
     def _come_up(
-        self, instance: Instance, operation: Operation, short: dict[str, Any] | None
+        self, instance: Instance, operation: Operation, short: dict[str, Any] | None, told: Next
     ) -> None:
         operation.status = "RUNNING"
         time.sleep(self._world.shortage.delay_s)
@@ -96,14 +96,14 @@ class Lives:
             if self._world.instances.get((instance.zone, instance.name)) is not instance:
                 operation.end()
                 return
-            self._start(instance)
+            self._start(instance, told)
             instance.status, instance.started = "RUNNING", time.time()
             operation.end()
 
-    def _start(self, instance: Instance) -> None:
+    def _start(self, instance: Instance, told: Next) -> None:
         if self._directory is None:
             return
-        told, options = self.next, self._options
+        options = self._options
         metadata = Metadata(instance, self._accounts)
         last = instance.metadata.get("shutdown-script", "").encode()
         machine = SimulatedMachine(

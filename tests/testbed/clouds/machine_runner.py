@@ -311,7 +311,7 @@ class SimulatedMachine:
 
     def _run_last_script(self) -> None:
         script, limit = self.options.last_script, self.options.last_script_s
-        if not script:
+        if not script or self.how == "killed":
             return
         thread = threading.Thread(target=self.run, args=(script, limit), daemon=True)
         thread.start()
