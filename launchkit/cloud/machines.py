@@ -216,7 +216,10 @@ class Machines:
         left: list[Machine] = []
         try:
             if self._ledger.has_left:
-                left = end_all(self._provider, self._ledger, self._sweep.id, patience_s)
+                # One that ends is paid for no more, and nothing runs in its place.
+                left = end_all(
+                    self._provider, self._ledger, self._sweep.id, patience_s, ending_will_do=True
+                )
             if self._settings.keep_bucket:
                 self._depot.close(jobs)
             else:
@@ -458,7 +461,13 @@ def fate_of(machine: Machine, lifetime_min: int) -> Fate:
 
 
 def end_all(
-    provider: Provider, ledger: Ledger, sweep: str, patience_s: float, unsure_s: float = 0.0
+    provider: Provider,
+    ledger: Ledger,
+    sweep: str,
+    patience_s: float,
+    unsure_s: float = 0.0,
+    *,
+    ending_will_do: bool = False,
 ) -> list[Machine]:
     """End all machines of a sweep, and see them gone; return those that are not in time.
 
@@ -474,14 +483,17 @@ def end_all(
         Seconds to wait for their end.
     unsure_s
         For how long after a request of which nothing is known its machines may yet appear.
+    ending_will_do
+        Whether it is enough to see that they end.
     """
+    over = {Standing.GONE, Standing.ENDING} if ending_will_do else {Standing.GONE}
     deadline = time.monotonic() + patience_s
     while True:
         listed = provider.machines(sweep)
-        ledger.are_gone(machine.id for machine in listed if machine.standing is Standing.GONE)
+        ledger.are_gone(machine.id for machine in listed if machine.standing in over)
         known = {machine.id for machine in listed}
         ledger.are_gone(each.id for each in ledger.machines if each.id not in known)
-        left = [machine for machine in listed if machine.standing is not Standing.GONE]
+        left = [machine for machine in listed if machine.standing not in over]
         alive = [machine for machine in left if machine.standing is not Standing.ENDING]
         if alive:
             provider.end(alive)

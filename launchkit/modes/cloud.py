@@ -206,7 +206,9 @@ class CloudMode(FarMode[S]):
                 for machine in left:
                     log.warning("%s is %s yet", machine.id, machine.standing.value)
             if hired.many:
-                log.info("machines: %d, at most %.2f USD", hired.many, hired.cost())
+                known = self._offer is not None and self._offer.price_per_hour is not None
+                cost = f", at most {hired.cost():.2f} USD" if known else ""
+                log.info("machines: %d%s", hired.many, cost)
             self._kill_at.clear()
         super().close(sweep)
 

@@ -107,7 +107,7 @@ def test_applying_makes_all_of_it_once(
 
 
 def test_machines_can_be_bought_with_what_was_made(google: GoogleHere) -> None:
-    with pytest.raises(ValueError, match="launchkit gcp setup --project .* --apply` makes it"):
+    with pytest.raises(ValueError, match=r"launchkit gcp setup --project .* --apply` makes it"):
         gce().check(1)
     list(apply(setup().steps()))
     gce().check(1)
