@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
 # What the tests of the modes share, wherever they are.
-sys.path += [str(TESTS / folder) for folder in ("testbed", "outside", "hydra")]
+sys.path += [str(TESTS / folder) for folder in ("testbed", "outside", "hydra", "cloud")]
 
 # A shell in the background ignores Ctrl-C, nohup the end of the terminal, and all that they
 # start inherits that: the programs that the tests start and interrupt would never stop.
@@ -20,6 +22,18 @@ for number, handler in (
 ):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Have a test that is marked with the clouds find the simulated ones, fixtures included."""
+    import testbed
+
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("cloud") is not None:
+            for name, value in (testbed.aws_environment() | testbed.gcp_environment()).items():
+                patch.setenv(name, value)
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,3 +46,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             reason = outside_modes.missing(component)
             if reason is not None:
                 pytest.skip(reason)
+    if item.get_closest_marker("cloud") is not None:
+        _make_buckets()
+
+
+@functools.cache
+def _make_buckets() -> None:
+    """Make the buckets that the tests of the modes use."""
+    import ec2_case
+
+    ec2_case.EC2.make_bucket()

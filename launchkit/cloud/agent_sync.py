@@ -14,7 +14,9 @@ from launchkit.cloud.agent_tree import Tree, empty
 
 LOG = logging.getLogger("launchkit.agent")
 
-PASSING = re.compile(r"SlowDown|Throttl|InternalError|imeout|imed out|onnect|reset|to an end|\b(50[0-9]|429)\b")
+PASSING = re.compile(
+    r"SlowDown|Throttl|InternalError|imeout|imed out|onnect|reset|to an end|\b(50[0-9]|429)\b"
+)
 """What a bucket or its program says that may do it later."""
 LEASE_S = 120.0
 """How often the launcher's sign of life is looked at."""

@@ -54,7 +54,8 @@ class Aws:
         self._explain = explain or (lambda code, text: f"AWS says {code}: {text}")
         self._patience_s = patience_s
         self._lock = threading.Lock()
-        # boto3's clients have no types of their own.
+        # boto3's things have no types of their own.
+        self._known: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
 
     @property
@@ -122,9 +123,7 @@ class Aws:
                 if meaning is None:
                     raise
                 if isinstance(meaning, Expired):
-                    # Who logs in anew writes files that only a new client reads.
-                    with self._lock:
-                        self._clients.clear()
+                    self._forget()
                 raise meaning from error
 
     def ask_if_allowed(
@@ -154,13 +153,21 @@ class Aws:
         return found
 
     def _session(self) -> Any:
-        try:
-            return boto3.session.Session()
-        except Exception as error:  # boto3's errors have no common base
-            meaning = aws_errors.meaning(error, self._explain)
-            if meaning is None:
-                raise
-            raise meaning from error
+        if self._known is None:
+            try:
+                self._known = boto3.session.Session()
+            except Exception as error:  # boto3's errors have no common base
+                meaning = aws_errors.meaning(error, self._explain)
+                if meaning is None:
+                    raise
+                raise meaning from error
+        return self._known
+
+    def _forget(self) -> None:
+        """Begin anew: who logs in again writes files that only a new session reads."""
+        with self._lock:
+            self._known = None
+            self._clients.clear()
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:

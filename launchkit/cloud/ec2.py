@@ -84,19 +84,16 @@ class Ec2:
 
     def start(self, order: Order) -> list[Machine]:
         """Buy machines; fewer than asked for, if there are no more now."""
+        # What was not to be had the first time, in the first zones or as many, may be now.
+        known = self._of_token(order.token)
+        if known:
+            return known
         zones: Sequence[str | None] = order.zones or self._settings.zones or (None,)
-        if len(zones) > 1:
-            # What the first zones did not have the first time, they may have now.
-            known = self._of_token(order.token)
-            if known:
-                return known
         lacking = []
         for zone in zones:
             try:
                 return self._start(order, zone)
             except Said as error:
-                if error.code in NO_QUOTA:
-                    raise NoCapacity(str(error)) from error
                 if error.code not in NO_CAPACITY:
                     raise
                 lacking.append(f"{zone or self._aws.region}: {error.code}: {error.text}")
@@ -173,9 +170,23 @@ class Ec2:
     # Buying
 
     def _start(self, order: Order, zone: str | None) -> list[Machine]:
+        """Buy machines in a zone: as many of them as the account may still have."""
+        many = order.many
+        while True:
+            try:
+                return self._request(order, zone, many)
+            except Said as error:
+                # EC2 gives fewer where there are no more, and none where we may have no more.
+                if error.code not in NO_QUOTA:
+                    raise
+                if many == 1:
+                    raise NoCapacity(str(error)) from error
+                many //= 2
+
+    def _request(self, order: Order, zone: str | None, many: int) -> list[Machine]:
         image = self._image()
         script = startup.ec2(order.boot)
-        asked = ec2_request.fields(self._settings, image, many=order.many, zone=zone, script=script)
+        asked = ec2_request.fields(self._settings, image, many=many, zone=zone, script=script)
         try:
             answer = self._send(image, ec2_request.named(asked, order, zone))
         except Said as error:

@@ -51,6 +51,7 @@ def machine(instance: Mapping[str, Any], more: Mapping[str, str] | None = None) 
         reclaimed=bool(_TAKEN_BACK.search(reason)),
         sweep=tags.get(ec2_request.SWEEP, ""),
         base=tags.get(ec2_request.BASE, ""),
+        stopped=instance["State"]["Name"] == "stopped",
     )
 
 

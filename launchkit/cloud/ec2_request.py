@@ -120,7 +120,7 @@ def named(asked: dict[str, Any], order: Order, zone: str | None) -> dict[str, An
         kinds.append("spot-instances-request")
     return {
         **asked,
-        "ClientToken": client_token(order.token, zone),
+        "ClientToken": client_token(order, zone, asked["MaxCount"]),
         "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in kinds],
     }
 
@@ -137,11 +137,12 @@ def tags_of(order: Order) -> dict[str, str]:
     }
 
 
-def client_token(token: str, zone: str | None) -> str:
-    """Return the token of a request in a zone.
+def client_token(order: Order, zone: str | None, many: int) -> str:
+    """Return the token of a request: what an order is tried with has one each.
 
-    EC2 takes it for the same request wherever it is sent, and each zone is asked anew.
+    EC2 takes it for the same request wherever it is sent, and however it was answered.
     """
-    if zone is None:
-        return token
-    return f"{token}-{hashlib.sha256(zone.encode()).hexdigest()[:12]}"
+    if zone is None and many == order.many:
+        return order.token
+    which = hashlib.sha256(f"{zone} {many}".encode())
+    return f"{order.token}-{which.hexdigest()[:12]}"

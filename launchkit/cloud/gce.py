@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -51,7 +52,7 @@ class Gce:
         self._look = Look(self._google, self._project, settings.zones)
         self._image: Image | None = None
         self._gone: dict[str, dict[str, Machine]] = {}
-        self._seen: dict[str, set[str]] = {}
+        self._seen: defaultdict[str, set[str]] = defaultdict(set)
 
     def check(self, many: int) -> Offer:
         """Ask everything that can be asked without buying; see `Provider.check`."""
@@ -75,7 +76,7 @@ class Gce:
 
         buying = Buying(self._look, order, send, self._request)
         found = buying.run(tuple(order.zones) or self._settings.zones)
-        self._seen.setdefault(order.sweep, set()).update(machine.id for machine in found)
+        self._seen[order.sweep].update(machine.id for machine in found)
         return found
 
     def machines(self, sweep: str | None = None) -> list[Machine]:
@@ -83,26 +84,23 @@ class Gce:
         present = self._look.present(sweep)
         if sweep is None:
             return present
-        gone = self._gone.setdefault(sweep, {})
         there = {machine.id: machine for machine in present}
-        stopped = [machine for machine in present if machine.standing is Standing.GONE]
-        # It does nothing any more, and its disk costs something.
-        self.end(stopped)
+        self._clear_away([each for each in present if each.standing is Standing.GONE])
+        gone = self._gone.get(sweep, {})
         ending = {m.id for m in present if m.standing in (Standing.ENDING, Standing.GONE)}
-        seen = self._seen.get(sweep)
-        if seen is None or ending or seen - there.keys() - gone.keys():
+        # What has become of machines is asked only where there is something to ask about.
+        if sweep not in self._gone or ending or self._seen[sweep] - there.keys() - gone.keys():
             histories = self._look.histories(gce_names.stem(sweep))
-            there = {
-                name: gce_look.with_end(machine, histories.get(name) if name in ending else None)
-                for name, machine in there.items()
+            for name in ending & histories.keys():
+                there[name] = gce_look.with_end(there[name], histories[name])
+            gone |= {
+                name: gce_look.gone(name, history, sweep)
+                for name, history in histories.items()
+                if history.bought is not None and not history.pending
             }
-            for name, history in histories.items():
-                if history.bought is not None and not history.pending and name not in there:
-                    gone[name] = gce_look.gone(name, history, sweep)
-        self._seen.setdefault(sweep, set()).update(there, gone)
-        for name in there:
-            gone.pop(name, None)
-        return [*there.values(), *gone.values()]
+        self._seen[sweep].update(there, gone)
+        self._gone[sweep] = {name: each for name, each in gone.items() if name not in there}
+        return [*there.values(), *self._gone[sweep].values()]
 
     def end(self, machines: Sequence[Machine]) -> None:
         """End machines at once; see `Provider.end`."""
@@ -122,6 +120,15 @@ class Gce:
         except Refused:
             return ""
         return _last_line(said.get("contents", ""))
+
+    def _clear_away(self, stopped: Sequence[Machine]) -> None:
+        """Delete machines that do nothing any more, and whose disks cost something."""
+        try:
+            self.end(stopped)
+        except Refused as error:
+            _log.warning(
+                "what is stopped cannot be deleted, and its disk costs something: %s", error
+            )
 
     def _end(self, machine: Machine) -> None:
         call = (

@@ -79,7 +79,7 @@ def _lines(
 
 def _check_zones(google: Google, settings: GcpSettings) -> None:
     there = {
-        zone["name"]: zone.get("status", "UP")
+        zone["name"]
         for page in google.pages(
             google.api().zones(), "list", "the zones", project=settings.gcp_project
         )

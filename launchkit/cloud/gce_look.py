@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -172,9 +173,9 @@ def gone(name: str, history: History, sweep: str) -> Machine:
     )
 
 
-def with_end(machine: Machine, history: History | None) -> Machine:
+def with_end(machine: Machine, history: History) -> Machine:
     """Return a machine that is ending, or stopped, with the reason for that."""
-    if history is None or not history.ended:
+    if not history.ended:
         return machine
     reason = f"{history.ended}; {machine.reason}" if machine.reason else history.ended
     return replace(machine, reason=reason, reclaimed=history.reclaimed)
@@ -187,19 +188,18 @@ def last(address: str) -> str:
 
 def seconds(stamp: str | None) -> float:
     """Return the seconds since the epoch of a time as Google writes it; 0 if there is none."""
-    if not stamp:
+    found = re.fullmatch(r"(.{19})(\.\d+)?(Z|[+-]\d\d:\d\d)", stamp or "")
+    if found is None:
         return 0.0
-    try:
-        return datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
-    except ValueError:  # before Python 3.11, of a fraction with few digits
-        whole = f"{stamp[:19]}+00:00"
-        return datetime.datetime.fromisoformat(whole).timestamp()
+    # Before Python 3.11, only fractions of three or six digits are understood.
+    whole = datetime.datetime.fromisoformat(found[1] + found[3].replace("Z", "+00:00"))
+    return whole.timestamp() + float(found[2] or 0)
 
 
 def _machine(instance: Mapping[str, Any], sweep: str | None) -> Machine:
     labels = instance.get("labels", {})
     items: Iterable[Mapping[str, str]] = instance.get("metadata", {}).get("items", ())
-    base = next((each["value"] for each in items if each["key"] == gce_names.BASE), "")
+    base = next((each.get("value", "") for each in items if each["key"] == gce_names.BASE), "")
     standing = _STANDINGS.get(instance.get("status", ""), Standing.ENDING)
     pack = labels.get(gce_names.PACK, "")
     stopped = standing is Standing.GONE
@@ -216,6 +216,7 @@ def _machine(instance: Mapping[str, Any], sweep: str | None) -> Machine:
         reason=STOPPED if stopped else "",
         sweep=labels.get(gce_names.SWEEP, "") if sweep is None else sweep,
         base=base,
+        stopped=stopped,
     )
 
 
@@ -233,15 +234,16 @@ def _note(history: History, operation: Mapping[str, Any]) -> None:
             history.pending = not done
             history.zone = zone
             history.ended, history.reclaimed = "", False
-    elif kind in _ENDS and error is None and not history.reclaimed:
+        return
+    # The first is why it ended; those that follow clear it away.
+    telling = kind == PREEMPTED or (kind in _ENDS and not history.ended)
+    if telling and error is None and not history.reclaimed:
         history.reclaimed = kind == PREEMPTED
-        said = operation.get("statusMessage") or ""
-        who = (
-            f" by {operation['user']}"
-            if kind in ("stop", "delete") and operation.get("user")
-            else ""
-        )
-        # What comes first is why, and what follows is that it is cleared away.
-        history.ended = history.ended or f"{_ENDS[kind]}{who}{f': {said}' if said else ''}"
-        if history.reclaimed:
-            history.ended = f"{_ENDS[kind]}{f': {said}' if said else ''}"
+        history.ended = _reason(kind, operation)
+
+
+def _reason(kind: str, operation: Mapping[str, Any]) -> str:
+    """Return in words what has ended a machine."""
+    said = operation.get("statusMessage", "")
+    who = operation.get("user", "") if kind in ("stop", "delete") else ""
+    return f"{_ENDS[kind]}{who and f' by {who}'}{said and f': {said}'}"

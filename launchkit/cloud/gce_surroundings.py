@@ -27,6 +27,7 @@ PERMISSIONS = (
     "compute.globalOperations.list",
 )
 """What whoever launches needs in the project."""
+ACT_AS = "iam.serviceAccounts.actAs"
 ROLES = "roles/compute.instanceAdmin.v1 and roles/iam.serviceAccountUser"
 
 
@@ -131,23 +132,36 @@ def _check_subnet(google: Google, settings: GcpSettings, zone: str) -> None:
 
 def _check_account(google: Google, settings: GcpSettings) -> None:
     account = gce_bodies.account(settings)
-    call = (
-        google.api("iam")
-        .projects()
-        .serviceAccounts()
-        .get(name=f"projects/{settings.gcp_project}/serviceAccounts/{account}")
-    )
+    name = f"projects/{settings.gcp_project}/serviceAccounts/{account}"
+    accounts = google.api("iam").projects().serviceAccounts()
     try:
-        found = ask_if_allowed(google, call, f"service account {account}")
+        found = ask_if_allowed(google, accounts.get(name=name), f"service account {account}")
     except NotThere as error:
-        if settings.service_account and f"@{settings.gcp_project}." not in account:
+        if settings.service_account and account != _own(settings, account):
             return  # of another project, which does not show it to us
         raise ValueError(
             f"service_account is {account!r}, and there is none; `launchkit gcp setup --project "
             f"{settings.gcp_project} --bucket {settings.gcp_bucket} --apply` makes it"
         ) from error
-    if found is not None and found.get("disabled"):
+    if found is None:
+        return
+    if found.get("disabled"):
         raise ValueError(f"service_account is {account!r}, which is disabled; enable it")
+    call = accounts.testIamPermissions(resource=name, body={"permissions": [ACT_AS]})
+    try:
+        answer = ask_if_allowed(google, call, f"our permissions on {account}")
+    except NotThere:
+        return
+    if answer is not None and ACT_AS not in answer.get("permissions", ()):
+        raise ValueError(
+            f"service_account is {account!r}, which these credentials may not give to machines "
+            f"({ACT_AS}); have the role roles/iam.serviceAccountUser granted to you on it"
+        )
+
+
+def _own(settings: GcpSettings, account: str) -> str:
+    """Return the address that an account of that name has in the machines' project."""
+    return gce_bodies.account_of(settings.gcp_project or "", account.partition("@")[0])
 
 
 def ask_if_allowed(google: Google, call: Any, what: str) -> Any:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
-from launchkit.cloud import stores
 from launchkit.cloud.cloud_settings import check_name
 from launchkit.cloud.ec2_settings import PREFIX
 from launchkit.cloud.gce_surroundings import ask_if_allowed
 from launchkit.cloud.gcp_api import Google
-from launchkit.cloud.gcp_errors import AlreadyThere, Conflict, NotThere
+from launchkit.cloud.gcp_bindings import Bindings
+from launchkit.cloud.gcp_errors import AlreadyThere, NotThere
 from launchkit.cloud.gcp_policies import APIS, Names
 from launchkit.cloud.gcp_settings import BUCKET_NAME, PROJECT_NAME
-from launchkit.cloud.patience import PATIENCE_S, Patience
-from launchkit.cloud.providers import Expired, Refused, Unreachable
+from launchkit.cloud.patience import PATIENCE_S
+from launchkit.cloud.providers import Expired, Refused
 from launchkit.cloud.setup_steps import Found, Step
 
-VERSION = 3
-"""Of policies with conditions."""
 CLOSED = {
     "uniformBucketLevelAccess": {"enabled": True},
     "publicAccessPrevention": "enforced",
@@ -52,13 +49,12 @@ class GcpSetup:
         )  # fmt: skip
         check_name("location", names.location, r"[A-Za-z0-9-]+", "US or us-central1, say")
         self.names = names
-        self._patience_s = patience_s
         self._google = Google(patience_s)
+        self._bindings = Bindings(self._google, names, patience_s)
 
     def steps(self) -> list[Step]:
         """Return what is needed, in the order in which it is made."""
         names = self.names
-        objects, machine = names.roles
         roles = [
             Step(
                 f"role {role}: {', '.join(permissions)}",
@@ -76,36 +72,12 @@ class GcpSetup:
             ),
             Step(f"service account {names.account}", self._look_account, self._make_account),
             *roles,
-            Step(
-                f"{objects} for that account in the bucket, below {names.prefix}/ only",
-                lambda: self._look_binding(self._bucket_policy, names.of_objects()),
-                lambda: self._bind(
-                    self._bucket_policy, self._set_bucket_policy, names.of_objects()
-                ),
-            ),
-            Step(
-                f"{machine} for it in the project, for launchkit's machines only",
-                lambda: self._look_binding(self._project_policy, names.of_machines()),
-                lambda: self._bind(
-                    self._project_policy, self._set_project_policy, names.of_machines()
-                ),
-            ),
+            *self._bindings.steps(),
         ]
 
     def more_rights(self) -> list[str]:
         """Return the roles by which the account may do more in the project than is needed."""
-        try:
-            bindings = self._project_policy().get("bindings", ())
-        except (Refused, Unreachable):
-            return []
-        needed = self.names.of_machines()
-        return sorted(
-            {
-                binding["role"]
-                for binding in bindings
-                if self.names.member in binding.get("members", ()) and not _is_same(binding, needed)
-            }
-        )
+        return self._bindings.more_rights()
 
     # The APIs
 
@@ -233,84 +205,3 @@ class GcpSetup:
             self._google.ask(call, what)
         except AlreadyThere:
             return
-
-    # Where they hold
-
-    def _look_binding(self, read: Callable[[], Any], binding: dict[str, Any]) -> Found:
-        try:
-            bindings = read().get("bindings", ())
-        except NotThere:
-            return Found.LACKING
-        return Found.THERE if any(_holds(each, binding) for each in bindings) else Found.LACKING
-
-    def _bind(
-        self, read: Callable[[], Any], write: Callable[[Any], Any], binding: dict[str, Any]
-    ) -> None:
-        """Add a binding to a policy, again if somebody else changes it meanwhile."""
-        patience = Patience(self._patience_s, f"the policy for {binding['role']}")
-        while True:
-            policy = read()
-            bindings = policy.setdefault("bindings", [])
-            same = next((each for each in bindings if _is_same(each, binding)), None)
-            if same is None:
-                bindings.append(binding)
-            else:
-                same["members"] = sorted({*same.get("members", ()), *binding["members"]})
-            policy["version"] = VERSION
-            try:
-                write(policy)
-            except (AlreadyThere, Conflict, Refused) as error:
-                # What has just been made is not known everywhere at once.
-                passing = isinstance(error, AlreadyThere | Conflict) or _is_new(str(error))
-                if not passing:
-                    raise
-                _pause(patience, error)
-                continue
-            return
-
-    def _bucket_policy(self) -> Any:
-        buckets = self._google.api("storage").buckets()
-        call = buckets.getIamPolicy(bucket=self.names.bucket, optionsRequestedPolicyVersion=VERSION)
-        return self._google.ask(call, f"the policy of gs://{self.names.bucket}")
-
-    def _set_bucket_policy(self, policy: Any) -> Any:
-        buckets = self._google.api("storage").buckets()
-        call = buckets.setIamPolicy(bucket=self.names.bucket, body=policy)
-        return self._google.ask(call, f"the policy of gs://{self.names.bucket}")
-
-    def _project_policy(self) -> Any:
-        projects = self._google.api("cloudresourcemanager").projects()
-        call = projects.getIamPolicy(
-            resource=self.names.project,
-            body={"options": {"requestedPolicyVersion": VERSION}},
-        )
-        return self._google.ask(call, f"the policy of project {self.names.project}")
-
-    def _set_project_policy(self, policy: Any) -> Any:
-        projects = self._google.api("cloudresourcemanager").projects()
-        call = projects.setIamPolicy(resource=self.names.project, body={"policy": policy})
-        return self._google.ask(call, f"the policy of project {self.names.project}")
-
-
-def _is_same(binding: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Tell whether a binding is of the same role under the same condition."""
-    condition = binding.get("condition", {}).get("expression", "")
-    return bool(
-        binding["role"] == wanted["role"] and condition == wanted["condition"]["expression"]
-    )
-
-
-def _holds(binding: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    members = set(binding.get("members", ()))
-    return _is_same(binding, wanted) and set(wanted["members"]) <= members
-
-
-def _is_new(said: str) -> bool:
-    return "does not exist" in said or "is not supported for this resource" in said
-
-
-def _pause(patience: Patience, error: Exception) -> None:
-    try:
-        patience.pause(error)
-    except stores.Unreachable as told:
-        raise Unreachable(str(told)) from error

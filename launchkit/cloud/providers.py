@@ -67,6 +67,8 @@ class Machine:
         The id of its sweep.
     base
         The address of the sweep in its bucket.
+    stopped
+        Whether it is stopped, and does not go away by itself: its disk is paid for.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Machine:
     reclaimed: bool = False
     sweep: str = ""
     base: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from launchkit import driver, files
+from launchkit import driver, files, process_table
 from launchkit.cloud.depot import Lease
 from launchkit.driver import Driver
 from launchkit.sweep import Sweep
@@ -27,7 +27,7 @@ def note(directory: Path, lease: Lease | None, *, closed: bool) -> None:
     closed
         Whether the sweep is over.
     """
-    if lease is None:
+    if lease is None or not _names_a_process(lease):
         return
     sweep = Sweep.open(directory)
     last = driver.current(sweep)
@@ -44,3 +44,12 @@ def note(directory: Path, lease: Lease | None, *, closed: bool) -> None:
     )
     files.write_json(sweep.own / FILE, asdict(claim), mode=0o600)
     os.utime(sweep.own / FILE, (lease.time, lease.time))
+
+
+def _names_a_process(lease: Lease) -> bool:
+    """Tell whether it can be asked for, whatever somebody has written to the bucket."""
+    try:
+        process_table.is_alive(lease.process)
+    except (ValueError, AttributeError):
+        return False
+    return True

@@ -53,24 +53,18 @@ class Places:
         Unfit
             If there is none.
         """
-        top, *rest = parts = name.split("/")
-        if not rest or not all(map(_is_plain, parts)):
+        if not is_fit(name):
             raise Unfit(f"{name!r} is no name of a file in a sweep")
+        top, *rest = name.split("/")
         if top != self._name:
-            if top.startswith("."):
-                raise Unfit(f"{name!r} is no name of a file in a sweep")
             self._beside(top)
         elif not home and rest[0] == OWN_DIR and (len(rest) == 1 or KEPT.fullmatch(rest[1])):
             raise Unfit(f"{name!r} is not for machines to write")
-        root = self.root(top)
+        root = self._directory if top == self._name else self._directory.parent / top
         for count in range(1, len(rest)):
             if root.joinpath(*rest[:count]).is_symlink():
                 raise Unfit(f"{name!r} is behind a link")
         return root.joinpath(*rest)
-
-    def root(self, top: str) -> Path:
-        """Return the place of a directory that is beside the sweep's, or is that."""
-        return self._directory if top == self._name else self._directory.parent / top
 
 
 def check_link(name: str, target: str) -> None:
@@ -89,5 +83,11 @@ def check_link(name: str, target: str) -> None:
         raise Unfit(f"the link {name!r} leads elsewhere, to {target!r}")
 
 
-def _is_plain(part: str) -> bool:
-    return part not in ("", ".", "..") and "\0" not in part
+def is_fit(name: str) -> bool:
+    """Tell whether a name, relative to the parent of a sweep's directory, is one of a file there.
+
+    Such a file is in a directory, which is not hidden: no settings of a user's.
+    """
+    top, *rest = parts = name.split("/")
+    plain = all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+    return plain and bool(rest) and not top.startswith(".")

@@ -12,7 +12,7 @@ from pathlib import Path
 from launchkit.cloud import pull_driver
 from launchkit.cloud.depot import HOME, MACHINES, Lease, read_lease
 from launchkit.cloud.pull_landing import Landing, Pulled, Told
-from launchkit.cloud.pull_places import Unfit
+from launchkit.cloud.pull_places import Unfit, is_fit
 from launchkit.cloud.pull_record import Record
 from launchkit.cloud.stores import Object, Store
 from launchkit.job import OWN_DIR
@@ -87,10 +87,9 @@ def _name(objects: Iterable[str], lease: Lease | None) -> str:
 
 def _see_beside(plain: Iterable[str], name: str, record: Record) -> None:
     """See to it, before anything is written, that there is room beside the sweep's directory."""
-    tops = {key.partition("/")[0] for key in plain if "/" in key}
+    tops = {key.partition("/")[0] for key in plain if is_fit(key)}
     for top in sorted(tops - {name}):
-        if not top.startswith("."):
-            record.make_beside(top)
+        record.make_beside(top)
 
 
 def _bring(landing: Landing, objects: Mapping[str, Object], plain: Mapping[str, Object]) -> None:

@@ -74,7 +74,7 @@ class Purchase:
                 )
             if price > limit + 1e-9:
                 raise ValueError(
-                    f"{name} is {limit:g} USD, and {self._many()} could cost {_usd(price)}"
+                    f"{name} is {limit:g} USD, and {self._many()} could cost {usd(price)}"
                     + (" an hour" if name == "max_price_per_hour" else f" in {self._hours()}")
                     + "; set it higher, or lower max_machines, max_lifetime_min, or the jobs"
                 )
@@ -94,9 +94,9 @@ class Purchase:
         if self.price_per_hour is None or self.total is None:
             lines.append(f"price: not known ({self.offer.price_source})")
         else:
-            spent = f", {_usd(self.spent)} of it so far" if self.spent else ""
+            spent = f", {usd(self.spent)} of it so far" if self.spent else ""
             lines.append(
-                f"price: at most {_usd(self.price_per_hour)} an hour, {_usd(self.total)} in all"
+                f"price: at most {usd(self.price_per_hour)} an hour, {usd(self.total)} in all"
                 f"{spent} ({self.offer.price_source})"
             )
         return lines
@@ -133,5 +133,6 @@ def ask(lines: Sequence[str], mode: str) -> None:
         raise ValueError("nothing was bought: the answer was no")
 
 
-def _usd(amount: float) -> str:
+def usd(amount: float) -> str:
+    """Return an amount of money in words; small ones with more digits."""
     return f"{amount:.2f} USD" if amount >= 0.1 else f"{amount:.4f} USD"

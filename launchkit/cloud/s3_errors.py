@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import boto3.exceptions
 import botocore.exceptions
@@ -90,8 +89,8 @@ def cause(error: Exception) -> Exception:
 
 def of_an_object(answer: Mapping[str, str]) -> Exception:
     """Return the error that a request for several objects has told of one of them."""
-    told: Any = {"Error": answer}  # what stubs there are want it as a class of theirs
-    return botocore.exceptions.ClientError(told, "DeleteObjects")
+    told: Exception = botocore.exceptions.ClientError({"Error": answer}, "DeleteObjects")
+    return told
 
 
 def is_known(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FAILED = 1
 USAGE_ERROR = 2
 LIST_AT_MOST = 5
+REFRESH_S = 0.2
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,9 +48,12 @@ def run(options: argparse.Namespace) -> int:
 
     scheme, bucket, prefix = split(options.url)
     screen = Screen(sys.stderr)
+    drawn = float("-inf")
 
     def told(files: int, total: int, size: int) -> None:
-        if screen.live:
+        nonlocal drawn
+        if time.monotonic() - drawn >= REFRESH_S:
+            drawn = time.monotonic()
             screen.draw([f"pulling: {files} of {total} files, {_size(size)}"])
 
     try:

@@ -8,9 +8,11 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from launchkit import driver
+from launchkit.cloud.bill import bill
 from launchkit.display.follow import End, follow
 from launchkit.display.progress import Progress
 from launchkit.display.report import LIST_AT_MOST, counts, describe, failures, time_of, warnings
@@ -63,7 +65,8 @@ def _print(sweep: Sweep, attempts: Mapping[int, Attempt], *, jobs: bool) -> None
         f"{sweep.directory}  mode {sweep.mode}, {count} job{'s' * (count != 1)}, created {created}"
     )
     print(counts(sweep.jobs, attempts) or "no jobs")
-    for line in launcher_lines(sweep, attempts):
+    rented = bill(sweep)
+    for line in [*launcher_lines(sweep, attempts), *(rented.lines if rented else ())]:
         print(line)
     if jobs:
         retried = any(known.attempt > 1 for known in attempts.values())
@@ -103,6 +106,7 @@ def _line(job: Job, attempt: Attempt, *, retried: bool) -> str:
 def _content(sweep: Sweep, attempts: Mapping[int, Attempt]) -> dict[str, Any]:
     states = [known.state for known in attempts.values()]
     last = driver.current(sweep)
+    rented = bill(sweep)
     return {
         "id": sweep.id,
         "directory": str(sweep.directory),
@@ -111,6 +115,7 @@ def _content(sweep: Sweep, attempts: Mapping[int, Attempt]) -> dict[str, Any]:
         "counts": {state.value: states.count(state) for state in JobState if state in states},
         "driven": last.alive if last is not None else False,
         "driver": {"host": last.host, "pid": last.pid, "since": last.since} if last else None,
+        "rented": asdict(rented) if rented else None,
         "jobs": [
             {
                 "num": job.num,

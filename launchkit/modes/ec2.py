@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from launchkit.cloud import startup
+from launchkit.cloud import logins, startup
 from launchkit.cloud.boot import Boot
-from launchkit.cloud.ec2 import Ec2
 from launchkit.cloud.ec2_settings import Ec2Settings
 from launchkit.cloud.providers import Provider
 from launchkit.cloud.stores import Store, open_store
@@ -19,6 +18,11 @@ class Ec2Mode(CloudMode[Ec2Settings]):
     Settings = Ec2Settings
     scheme = "s3"
 
+    @classmethod
+    def lacking(cls) -> list[str]:
+        """Say whether boto3 or credentials of AWS are lacking, or doodad."""
+        return [*logins.ec2_lacking(), *super().lacking()]
+
     @property
     def prefix(self) -> str:
         """The prefix in the bucket below which sweeps are."""
@@ -26,6 +30,8 @@ class Ec2Mode(CloudMode[Ec2Settings]):
 
     def make_provider(self) -> Provider:
         """Return EC2, asked through doodad."""
+        from launchkit.cloud.ec2 import Ec2  # noqa: PLC0415 - needs boto3, of an extra
+
         return Ec2(self.settings, ec2_mode.buy)
 
     def make_store(self) -> Store:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from launchkit.cloud import startup
+from launchkit.cloud import logins, startup
 from launchkit.cloud.boot import Boot
-from launchkit.cloud.gce import Gce
 from launchkit.cloud.gcp_settings import GcpSettings
 from launchkit.cloud.providers import Provider
 from launchkit.cloud.stores import Store, open_store
@@ -19,6 +18,11 @@ class GcpMode(CloudMode[GcpSettings]):
     Settings = GcpSettings
     scheme = "gs"
 
+    @classmethod
+    def lacking(cls) -> list[str]:
+        """Say whether Google's libraries or credentials are lacking, or doodad."""
+        return [*logins.gcp_lacking(), *super().lacking()]
+
     @property
     def prefix(self) -> str:
         """The prefix in the bucket below which sweeps are."""
@@ -26,6 +30,8 @@ class GcpMode(CloudMode[GcpSettings]):
 
     def make_provider(self) -> Provider:
         """Return Compute Engine, asked through doodad."""
+        from launchkit.cloud.gce import Gce  # noqa: PLC0415 - needs Google's libraries, of an extra
+
         return Gce(self.settings, gcp_mode.buy)
 
     def make_store(self) -> Store:

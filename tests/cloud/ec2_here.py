@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "testbed" / "clouds"))
 
-from aws_faults import Fault, Faults
-from aws_front import Front, Log
-from aws_requests import Request
+from aws_control import Control
+from aws_faults import Faults
+from aws_front import Front
+from aws_log import Log
 from aws_world import World
 
 from launchkit.cloud.boot import Boot
@@ -38,11 +38,8 @@ class Ec2World:
     def __init__(self, front: Front) -> None:
         self._front = front
         self.extras = front.world.extras
-        self.machines = front.world
-        self._counts: Counter[str] = Counter()
-        self._take = front.faults.take
-        # The front's own log may be a moment behind the answer.
-        front.faults.take = self._counted  # type: ignore[method-assign]  # for this test
+        self.machines = front.world.machines
+        self._mark = front.log.told()["mark"]
         self.sweep = f"20261122-160000-{next(NUMBERS):06x}"
 
     def play(self, kind: str, action: str, count: int | None = 1, **more: Any) -> None:
@@ -53,14 +50,9 @@ class Ec2World:
         """Let there be no more machines than these."""
         self._front.world.capacity.add(**fields)
 
-    def _counted(self, request: Request, machine: str) -> Fault | None:
-        self._counts[request.action] += 1
-        return self._take(request, machine)
-
     def leave(self) -> None:
         """Leave everything as it was, and no machine to other tests."""
         self.heal()
-        self._front.faults.take = self._take  # type: ignore[method-assign]
         for region in (REGION, ABROAD):
             ec2 = boto3.client("ec2", region_name=region)
             ids = [each["InstanceId"] for each in described(ec2)]
@@ -75,7 +67,8 @@ class Ec2World:
 
     def count(self, action: str) -> int:
         """Return how often something was asked since the test began."""
-        return self._counts[action]
+        counts = self._front.log.told(self._mark)["counts"]
+        return sum(many for name, many in counts.items() if name.endswith(f":{action}"))
 
     def order(self, many: int = 1, *zones: str, token: str = "", first_pack: int = 0) -> Order:
         """Return an order for machines."""
@@ -118,8 +111,8 @@ def provider(buy: Callable[..., Any] | None = None, **settings: Any) -> Ec2:
 def ec2_front(directory: Path) -> Iterator[Front]:
     """Run the simulation."""
     world = World(directory, "http://127.0.0.1:9", {})
-    world.next(boot=False)
-    front = Front(("127.0.0.1", 0), world, Faults(), Log(), {})
+    world.machines.next(boot=False)
+    front = Front(("127.0.0.1", 0), Control(world, Faults(), Log(), {}))
     thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -20,7 +20,7 @@ from launchkit.job import Job, JobState
 from launchkit.sweep import Sweep
 
 PREFIX = "launchkit"
-ELSEWHERE = "machine-1:0:1"
+ELSEWHERE = "machine-1.7.100"
 """The identity of a process that cannot be seen from here."""
 
 
@@ -56,7 +56,7 @@ class Home:
 
     def lease(self, **changes: object) -> None:
         content = {
-            "host": "office", "pid": 4711, "process": "office:0:1",
+            "host": "office", "pid": 4711, "process": "office.4711.100",
             "directory": str(self.sweep.directory), "time": time.time(), **changes,
         }  # fmt: skip
         self.store.put(f"{self.depot.base}/.home/lease", json.dumps(content).encode())

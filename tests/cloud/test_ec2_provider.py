@@ -151,6 +151,16 @@ def test_a_quota_that_is_used_up_is_lack_of_capacity(world: Ec2World, error: str
     assert world.count("RunInstances") == 1
 
 
+def test_as_many_are_bought_as_the_quota_has_left(world: Ec2World) -> None:
+    order = world.order(8, first_pack=3)
+    world.play("error", "RunInstances", 2, code="VcpuLimitExceeded", status=400)
+    machines = provider().start(order)
+    assert [each.pack for each in machines] == [3, 4]
+    # By now the account may have more; what was asked for was bought, though.
+    assert ids(provider().start(order)) == ids(machines)
+    assert len(provider().machines(world.sweep)) == 2
+
+
 def test_an_order_that_may_not_be_is_refused(world: Ec2World) -> None:
     world.play("error", "RunInstances", code="UnauthorizedOperation", status=403,
                message="You may not. Encoded authorization failure message: abcdef")  # fmt: skip
@@ -232,7 +242,7 @@ def test_a_machine_that_ec2_has_forgotten_does_not_keep_others_from_being_ended(
 
 def test_the_last_words_are_the_last_line_without_what_steers_terminals(world: Ec2World) -> None:
     machine = provider().start(world.order())[0]
-    console = world.machines._rented[machine.id].machine.console
+    console = world.machines.get(machine.id).machine.console
     console.parent.mkdir(parents=True, exist_ok=True)
     console.write_bytes(b"first\n\x1b[31mdocker: \x1b[0mno such image\r\n\n")
     assert provider().last_words(machine) == "docker: no such image"
@@ -451,6 +461,6 @@ def test_nothing_secret_is_in_what_a_machine_can_be_asked_for(
         asked.append((settings, request))
         return client.run_instances(**request)
 
-    provider(buy, env={"WANDB_API_KEY": None, "STAGE": "planted-value"}).start(world.order())
+    provider(buy, env={"STAGE": "planted-value"}).start(world.order())
     assert "UserData" in asked[0][1]
     assert "planted" not in repr(asked)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gce_here
 import pytest
+import testbed
 from gce_here import SWEEP, TOKEN, ZONE, GoogleHere, gce, order
 
-from launchkit.cloud import gce_schema
+from launchkit.cloud import gce_look, gce_schema
+from launchkit.cloud.gce import Gce
 from launchkit.cloud.providers import (
     Expired,
     Machine,
@@ -23,6 +27,7 @@ from launchkit.cloud.providers import (
     Standing,
     Unreachable,
 )
+from launchkit.doodad import engine, gcp_mode
 
 B, C = "us-central1-b", "us-central1-c"
 
@@ -247,6 +252,7 @@ class TestMachines:
     def test_nothing_is_asked_about_the_past_while_all_run(self, google: GoogleHere) -> None:
         provider = gce()
         provider.start(order(2))
+        provider.machines(SWEEP)
         google.site.log.clear()
         for _ in range(3):
             provider.machines(SWEEP)
@@ -271,6 +277,19 @@ class TestMachines:
         bought = gce().start(order(5))
         assert len(gce().machines(SWEEP)) == len(bought) == 5
         assert google.calls("instances.aggregatedList") > 3
+
+    @pytest.mark.parametrize(
+        ("stamp", "seconds"),
+        [
+            ("2026-11-22T08:00:00.250-08:00", 1795363200.25),
+            ("2026-11-22T16:00:00Z", 1795363200.0),
+            ("2026-11-22T16:00:00.5+00:00", 1795363200.5),
+            ("", 0.0),
+            (None, 0.0),
+        ],
+    )
+    def test_times_are_read_as_google_writes_them(self, stamp: str | None, seconds: float) -> None:
+        assert gce_look.seconds(stamp) == seconds
 
 
 class TestEnd:
@@ -488,6 +507,22 @@ class TestCheck:
         ):
             gce().check(1)
 
+    def test_an_account_that_we_may_not_give_to_machines_is_said_so(
+        self, google: GoogleHere
+    ) -> None:
+        google.before = lambda request: (
+            gce_here.Answer.of({})
+            if "/serviceAccounts/" in request.path and ":testIam" in request.path
+            else None
+        )
+        with pytest.raises(ValueError, match=r"service_account is .*roles/iam.serviceAccountUser"):
+            gce().check(1)
+
+    def test_an_account_that_is_disabled_is_said_so(self, google: GoogleHere) -> None:
+        google.accounts.accounts[gce_here.account_of(gce_here.PROJECT)]["disabled"] = True
+        with pytest.raises(ValueError, match="which is disabled"):
+            gce().check(1)
+
     def test_what_we_may_not_ask_is_not_held_against_us(self, google: GoogleHere) -> None:
         google.play("status", count=1000, path="/serviceAccounts/|testIam|/networks/",
                     status=403, reason="forbidden")  # fmt: skip
@@ -505,3 +540,68 @@ class TestCheck:
         monkeypatch.setenv("WANDB_API_KEY", "planted-a1b2c3")
         gce(env={"OTHER": "planted-d4e5f6"}).start(order())
         assert "planted" not in json.dumps(google.bodies)
+
+
+@pytest.mark.doodad
+class TestThroughDoodad:
+    def test_requests_go_through_its_mode(
+        self, google: GoogleHere, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        base: Any = engine.load().mode.GCPMode
+        asked = []
+        monkeypatch.setattr(
+            base,
+            "__init__",
+            lambda self, begin=base.__init__, **told: (asked.append(told), begin(self, **told))[1],
+        )
+        gcp_mode._mode_class.cache_clear()
+        wanted = gce_here.settings(preemptible=True)
+        bought = Gce(wanted, gcp_mode.buy, patience_s=3.0).start(order(3))
+        assert [machine.pack for machine in bought] == [0, 1, 2]
+        (told,) = asked
+        assert told["gcp_project"] == gce_here.PROJECT
+        assert told["zone"] == ZONE
+        assert told["preemptible"] is True
+        assert told["gcp_image"] == "debian-12-bookworm-v20261110"
+
+    def test_what_is_asked_for_is_the_same_without_it(self, google: GoogleHere) -> None:
+        wanted = {**T4, "num_gpu": 2}
+        Gce(gce_here.settings(**wanted), gcp_mode.buy, patience_s=3.0).start(order())
+        gce(**wanted).start(order(token="another-0"))
+        first, second = (json.dumps(body).replace("another-0", TOKEN) for body in google.bodies)
+        assert first == second
+        assert '"acceleratorCount": 2' in first
+
+
+@pytest.mark.cloud
+class TestOnMachines:
+    @pytest.fixture
+    def provider(self, monkeypatch: pytest.MonkeyPatch) -> Gce:
+        for name, value in testbed.gcp_environment().items():
+            monkeypatch.setenv(name, value)
+        return gce(preemptible=True, service_account=testbed.GCP_ACCOUNT)
+
+    def test_a_machine_says_what_it_does_and_is_taken_back(self, provider: Gce) -> None:
+        sweep = f"test-{secrets.token_hex(6)}"
+        boot = replace(gce_here.BOOT, image=None, first_pack=7)
+        (machine,) = provider.start(order(sweep=sweep, token=secrets.token_hex(4), boot=boot))
+        try:
+            said = until(lambda: provider.last_words(machine), 30)
+            assert f"machine {machine.id}, pack 7" in said
+            testbed.gcp_control("POST", f"machines/{machine.id}/preempt", {"seconds": 1})
+            gone = until(
+                lambda: [m for m in provider.machines(sweep) if m.standing is Standing.GONE], 60
+            )
+            assert gone[0].reclaimed
+            assert machine.id not in {each.id for each in provider.machines()}
+        finally:
+            provider.end([machine])
+
+
+def until(look: Callable[[], Any], seconds: float) -> Any:
+    """Return what there is to see, once there is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "nothing to see in time"
+        time.sleep(0.2)
+    return found

@@ -92,7 +92,7 @@ def test_a_sweep_that_is_over_comes_whole(
     machine.end(1)
     machine.sync()
     for known, there in zip(home.sweep.jobs, machine.jobs, strict=True):
-        job.change(known, **{**vars(job.read(there.directory))})
+        job.change(known, **vars(job.read(there.directory)))
     home.depot.close(home.sweep.jobs)
     assert pull(home.url) == 0
     said = capsys.readouterr()
@@ -399,11 +399,32 @@ def test_nothing_is_written_through_a_link(
 ) -> None:
     (machine.jobs[0].directory / "way").symlink_to("../1")
     machine.sync()
+    pull(home.url)
+    assert (here / "curves/0/way").is_symlink()
+    home.put("curves/0/way/evil", b"x")
+    assert pull(home.url) == 0
+    assert not (here / "curves/1/evil").exists()
+    assert "'curves/0/way/evil' is behind a link" in capsys.readouterr().err
+
+
+def test_a_link_that_comes_with_what_is_behind_it_is_no_way_either(
+    home: Home, machine: Machine, here: Path
+) -> None:
+    (machine.jobs[0].directory / "way").symlink_to("../1")
+    machine.sync()
     home.put("curves/0/way/evil", b"x")
     pull(home.url)
     pull(home.url)
     assert not (here / "curves/1/evil").exists()
-    assert "'curves/0/way/evil' is behind a link" in capsys.readouterr().err
+
+
+def test_a_lease_that_names_no_process_harms_nothing(
+    home: Home, machine: Machine, here: Path
+) -> None:
+    machine.sync()
+    home.lease(process="nonsense")
+    assert pull(home.url) == 0
+    assert cli.main(["status", str(here / "curves")]) == 0
 
 
 @pytest.mark.parametrize("where", [".home/batches/000005.tar.gz", ".home/closing.tar.gz"])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
 import subprocess
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -495,3 +498,80 @@ def test_user_data_reaches_the_machine_unchanged(run):
     said = base64.b64decode(log.splitlines()[0])
     asked = client("ec2").describe_instance_attribute(InstanceId=id, Attribute="userData")
     assert said == base64.b64decode(asked["UserData"]["Value"])
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a daemon of one's own, whose endpoint is that of the environment."""
+    if os.getuid() != 0:
+        pytest.skip("a simulated machine needs root")
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    program = Path(testbed.__file__).parent / "clouds" / "aws_daemon.py"
+    python = testbed.STATE / "clouds" / "venv-aws" / "bin" / "python"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([python, program, tmp_path, str(port)])
+        started.append(process)
+        wait_for(lambda: answers(endpoint), 30)
+        return process
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield start
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_testbed/", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def test_the_machines_of_a_daemon_that_was_killed_are_ended_by_the_next(daemon, tmp_path):
+    first = daemon()
+    asked = request("echo up; sleep 1000", "none", 2)
+    instances = client("ec2").run_instances(**asked)["Instances"]
+    ids = [each["InstanceId"] for each in instances]
+    folders = [tmp_path / "clouds" / "aws" / "machines" / id for id in ids]
+    wait_for(lambda: all("up" in (each / "console.log").read_text() for each in folders))
+    processes = [Path("/proc", (each / "pid").read_text()) for each in folders]
+    networks = [Path("/run/netns", (each / "network").read_text()) for each in folders]
+    first.kill()
+    first.wait()
+    assert all(each.exists() for each in (*processes, *networks))
+    daemon()
+    wait_for(lambda: not any(each.exists() for each in processes))
+    assert not any(each.exists() for each in networks)
+    assert not any(Path("/var/lib/launchkit", id).exists() for id in ids)
+    assert client("ec2").describe_instances()["Reservations"] == []
+
+
+def test_a_daemon_takes_its_machines_with_it(daemon, tmp_path):
+    process = daemon()
+    asked = request("echo up; sleep 1000", "none")
+    id = client("ec2").run_instances(**asked)["Instances"][0]["InstanceId"]
+    folder = tmp_path / "clouds" / "aws" / "machines" / id
+    wait_for(lambda: "up" in (folder / "console.log").read_text())
+    machine_process = Path("/proc", (folder / "pid").read_text())
+    process.terminate()
+    assert process.wait(20) == 0
+    assert not machine_process.exists()
+    assert not Path("/var/lib/launchkit", id).exists()
+
+
+def test_a_control_that_is_not_understood_says_why():
+    for method, path, body in (
+        ("POST", "faults", {"kind": "flood"}),
+        ("POST", "faults", {"kinds": "reset"}),
+        ("GET", "machines/i-0", None),
+        ("POST", "nothing", None),
+    ):
+        with pytest.raises(ValueError, match="flood|kinds|i-0|nothing"):
+            testbed.aws_control(method, path, body)

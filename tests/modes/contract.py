@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import time
 from pathlib import Path
@@ -89,7 +88,7 @@ class JobsContract(ModeCase):
         assert (attempt.state, attempt.exit_code, attempt.error, attempt.attempt) == (
             (JobState.COMPLETED, 0, None, 1)
         )
-        assert attempt.host == socket.gethostname()
+        assert attempt.host in self.hosts(tmp_path / "sweep")
         assert attempt.pid == outcome.value[0]
         assert process_table.here(attempt.process) == attempt.pid
         assert before <= attempt.started <= attempt.ended <= time.time()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -125,6 +126,10 @@ class ModeCase:
         path = directory / f"{num}.pids"
         text = path.read_text() if path.exists() else ""
         return [int(pid) for pid in text.split()] if text.endswith("\n") else []
+
+    def hosts(self, directory) -> set[str]:
+        """Return the names of the machines that run the jobs of a sweep."""
+        return {socket.gethostname()}
 
     def release(self, directory, *nums):
         """Let jobs go on that wait to be released."""

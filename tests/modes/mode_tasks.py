@@ -183,6 +183,23 @@ def waits_for_release(job):
     return job.num * 10
 
 
+def trains(job):
+    """Write a row and a snapshot, again and again, and go on where the last snapshot was."""
+    attempt = read(job.directory).attempt
+    logger.open(job.directory, resume=attempt > 1)
+    restored = logger.restore()
+    first = 0 if restored is None else restored.iteration + 1
+    # The first attempt goes on until it is released; any other needs a few steps more.
+    for epoch in range(first, first + (3000 if attempt == 1 else 5)):
+        logger.record_dict({"epoch": epoch, "attempt": attempt, "time": time.time()})
+        logger.dump_tabular()
+        logger.save_itr_params(epoch, {"epoch": epoch})
+        if Path(f"{job.directory}.go").exists():
+            break
+        time.sleep(0.1)
+    return epoch
+
+
 class AskedToStop:
     """Something whose snapshot is being written when the job is asked to stop."""
 
@@ -260,6 +277,7 @@ ACTIONS = {
     "fails_twice": fails_twice,
     "raises_beside_the_next": raises_beside_the_next,
     "stopped_in_a_snapshot": stopped_in_a_snapshot,
+    "trains": trains,
     "waits_for_release": waits_for_release,
     "removes_its_directory": removes_its_directory,
     "raises": raises,

@@ -35,6 +35,8 @@ up() {
   need_machines
   make_environment "$VENV" "${PACKAGES[@]}"
   mkdir -p "$DIR"
+  # One that lives but does not answer keeps the port.
+  stop_daemon "$PID" python
   start_daemon "$PID" "$LOG" "$VENV/bin/python" "$here/clouds/aws_daemon.py" "$STATE" "$PORT"
   wait_until 30 answers || give_up "the simulated AWS does not answer: see $LOG"
   say "started the simulated AWS on http://$ADDRESS:$PORT"

@@ -45,6 +45,8 @@ look_forever() { has nvidia-smi; }
 # The instance is terminated when it shuts down: it was asked for so.
 end_machine() {
   power_off
+  # The machine's end is to wait for nothing.
+  trap - HUP INT TERM
   sleep 60
   leave
   sleep 60

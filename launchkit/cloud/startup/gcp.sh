@@ -41,12 +41,11 @@ get() { copy "$store/$1" "$2"; }
 put() { copy "$1" "$store/$2"; }
 
 leave() {
-  local api token
-  api=$(metadata instance/attributes/launchkit-compute) || api=https://compute.googleapis.com/compute/v1
+  local token
   token=$(metadata instance/service-accounts/default/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/') || return
   # The token is nothing for a list of processes.
   curl -sSf --max-time 60 -X DELETE -o /dev/null -H @- \
-    "${api%/}/projects/$project/zones/${zone##*/}/instances/$machine" <<<"Authorization: Bearer $token"
+    "https://compute.googleapis.com/compute/v1/projects/$project/zones/${zone##*/}/instances/$machine" <<<"Authorization: Bearer $token"
 }
 
 # The driver of Google's images for deep learning is installed at their first start.
@@ -55,6 +54,8 @@ look_forever() { has nvidia-smi || [ -d /opt/deeplearning ]; }
 # A machine that only shuts down is stopped, and its disk is still paid for.
 end_machine() {
   [ -z "$machine" ] || patiently 60 leave
+  # The machine's end is to wait for nothing.
+  trap - HUP INT TERM
   sleep 30
   power_off
   sleep 60

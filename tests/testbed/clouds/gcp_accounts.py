@@ -112,16 +112,17 @@ class Accounts:
         ------
         Problem
             If the token is none of ours or too old, or was not made for such a request; or if
-            there is none where one is needed. The storage needs none: a client library that is
-            told of an emulator sends none.
+            there is none where one is needed. The storage needs none, unless it is reached under
+            Google's own name: a client library that is told of an emulator sends none.
         """
         path = request.path
         kind, _, text = request.headers.get("Authorization", "").partition(" ")
         if path.startswith(("/_testbed/", "/token", "/batch")) or path == "/":
             return ""
         is_storage = re.match(r"(/resumable)?(/upload|/download)?/storage/", path) is not None
+        is_emulator = not request.headers.get("Host", "").endswith(".googleapis.com")
         # The address of an upload in steps is a key by itself.
-        if not text and (is_storage or "upload_id" in request.query):
+        if not text and is_storage and (is_emulator or "upload_id" in request.query):
             return ""
         token = self._read(kind, text)
         if token is None:

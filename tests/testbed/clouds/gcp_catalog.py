@@ -139,7 +139,8 @@ _CUDA = "ubuntu-2204-nvidia"
 IMAGES = [
     Image(_DEBIAN, "debian-12-bookworm-v20261013", "debian-12", 10, "2026-10-13T10:00:00.000-07:00",
           "DEPRECATED"),
-    Image(_DEBIAN, "debian-12-bookworm-v20261110", "debian-12", 10, "2026-11-10T10:00:00.000-08:00"),
+    Image(_DEBIAN, "debian-12-bookworm-v20261110", "debian-12", 10,
+          "2026-11-10T10:00:00.000-08:00"),
     Image(_DEBIAN, "debian-12-bookworm-arm64-v20261110", "debian-12-arm64", 10,
           "2026-11-10T10:00:00.000-08:00", architecture="ARM64"),
     Image(_DEBIAN, "debian-13-trixie-v20261110", "debian-13", 10, "2026-11-10T10:00:00.000-08:00"),
@@ -160,6 +161,7 @@ IMAGES = [
     Image(_LEARNING, "common-cpu-ubuntu-2204-v20261015", "common-cpu-ubuntu-2204", 50,
           "2026-10-15T10:00:00.000-07:00"),
 ]  # fmt: skip
+PUBLIC_PROJECTS = {image.project for image in IMAGES}
 
 
 def hash_of(text: str) -> int:

@@ -32,6 +32,9 @@ class Control:
         if found is None:
             return None
         try:
+            if found[1] == "faults" and found[2] and request.method == "DELETE":
+                self._site.faults.clear(int(found[2]))
+                return Answer.of({})
             if found[2]:
                 return Answer.of(self._machine(found[2], found[3] or "", request))
             do = getattr(self, f"_{request.method.lower()}_{found[1]}", None)
@@ -55,15 +58,13 @@ class Control:
         return {}
 
     def _post_faults(self, request: Request) -> Any:
-        """Add one fault, or several: ``{"faults": [...]}``."""
-        told = request.json
-        faults = [Fault.of(one) for one in told.get("faults", [told])]
-        for fault in faults:
-            self._site.faults.add(fault)
-        return {"faults": len(self._site.faults)}
+        """Play a fault from now on; its number ends it."""
+        fault = Fault.of(request.json)
+        self._site.faults.add(fault)
+        return {"id": fault.id}
 
     def _get_faults(self, request: Request) -> Any:
-        return {"faults": len(self._site.faults)}
+        return self._site.faults.told()
 
     def _delete_faults(self, request: Request) -> Any:
         self._site.faults.clear()
@@ -71,8 +72,10 @@ class Control:
 
     def _get_requests(self, request: Request) -> Any:
         """Return what was asked after number ``since``; with ``summary``, only the sums."""
-        found = self._site.log.since(int(request.query.get("since", 0)))
-        if "summary" in request.query:
+        query = request.query
+        since = int(query.get("since", 0))
+        found = self._site.log.since(since, query.get("path", ""), query.get("machine", ""))
+        if "summary" in query:
             del found["requests"]
         return found
 
@@ -84,10 +87,23 @@ class Control:
         self._world.shortage = Shortage(**request.json)
         return self._get_capacity(request)
 
+    def _delete_capacity(self, request: Request) -> Any:
+        self._world.shortage = Shortage()
+        return {}
+
     def _post_next(self, request: Request) -> Any:
-        """Set what the machines that are started from now on are like."""
-        self._lives.next = Next(**request.json)
-        return dataclasses.asdict(self._lives.next)
+        """Say what machines are like that are started from now on."""
+        told = Next(**request.json)
+        self._lives.likenesses.append(told)
+        return dataclasses.asdict(told)
+
+    def _delete_next(self, request: Request) -> Any:
+        """Forget that, or what was said of machines with a certain ``script``."""
+        script = request.query.get("script")
+        self._lives.likenesses[:] = [
+            told for told in self._lives.likenesses if script not in (None, told.script)
+        ]
+        return {}
 
     def _post_tokens(self, request: Request) -> Any:
         """Let all tokens expire that were given until now."""
@@ -95,7 +111,7 @@ class Control:
         return {}
 
     def _get_machines(self, request: Request) -> Any:
-        return {"machines": self._lives.status()}
+        return self._lives.status()
 
     def _machine(self, name: str, verb: str, request: Request) -> Any:
         if request.method == "GET" and not verb:
@@ -106,7 +122,7 @@ class Control:
         instance = self._instance(name)
         if request.method != "POST":
             raise not_found(f"the testbed has no {request.method} {request.path}")
-        if verb == "preempt":
+        if verb in ("preempt", "interrupt"):
             self._lives.preempt(instance, request.json.get("seconds"))
         elif verb == "die":
             self._lives.die(instance)

@@ -22,6 +22,7 @@ from gcp_iam import Iam
 from gcp_lives import Lives
 from gcp_multipart import Batches
 from gcp_objects import Objects
+from gcp_rights import Rights
 from gcp_storage import Storage
 from gcp_web import Server, Site
 from gcp_world import World
@@ -43,9 +44,10 @@ def make_site(directory: Path | None) -> Site:
     options = None if directory is None else machine_options(directory)
     lives = Lives(world, accounts, directory and directory / "machines", options)
     site = Site([], accounts.gate)
+    site.machine_at = lives.at
     site.rooms += [
         Control(site, objects, world, accounts, lives).room,
-        Storage(objects).room,
+        Storage(objects, Rights(accounts)).room,
         Compute(world, accounts, lives).room,
         accounts.room,
         *Iam(accounts).rooms,

@@ -6,6 +6,7 @@ there is not, is told so here as by Google, instead of by the first real bill.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import re
@@ -24,6 +25,7 @@ Do = Callable[..., Any]
 """Takes the request, and the path's parameters by name; returns what JSON is answered."""
 
 
+@functools.cache
 def document(name: str) -> dict[str, Any]:
     """Return the description of an API, such as ``compute.v1``."""
     spec = importlib.util.find_spec("googleapiclient")
@@ -38,13 +40,20 @@ class Api:
     """An API whose requests are checked; `does` has a function for each method that is played.
 
     A request to a method that there is but that is not played is answered by 501, so that it is
-    seen at once what this testbed lacks.
+    seen at once what this testbed lacks. `check` is asked whether who calls may do that, with the
+    parameters of the path.
     """
 
-    def __init__(self, name: str, does: Mapping[str, Do]) -> None:
+    def __init__(
+        self,
+        name: str,
+        does: Mapping[str, Do],
+        check: Callable[[Request, Mapping[str, str]], None] | None = None,
+    ) -> None:
         described = document(name)
         self.schemas: dict[str, Any] = described["schemas"]
         self._does = dict(does)
+        self._check = check
         self._base = "/" + described["servicePath"]
         self._methods = [
             (method, _compiled(self._base + (method.get("flatPath") or method["path"])))
@@ -71,9 +80,11 @@ class Api:
         if "request" in method:
             check(self.schemas, {"$ref": method["request"]["$ref"]}, request.json, "resource")
         words = {
-            name.lstrip("_"): urllib.parse.unquote(value)
+            re.sub("([A-Z])", r"_\1", name).lower(): urllib.parse.unquote(value)
             for name, value in found.groupdict().items()
         }
+        if self._check is not None:
+            self._check(request, words)
         value = do(request, **words)
         if isinstance(value, Answer):
             return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import re
 import threading
@@ -27,6 +28,22 @@ class Kind(enum.Enum):
     """Nothing is answered for a while, then the connection is reset; nothing is done."""
     TRUNCATED = "truncated"
     """Half of the answer's body is sent."""
+    DELAY = "delay"
+    """It is done and answered, but later."""
+
+
+_WORDS: dict[str, dict[str, Any]] = {
+    "slow_down": {"kind": "status", "status": 429, "reason": "rateLimitExceeded"},
+    "unavailable": {"kind": "status", "status": 503, "reason": "backendError"},
+    "internal": {"kind": "status", "status": 500, "reason": "internalError"},
+    "throttle": {"kind": "status", "status": 403, "reason": "rateLimitExceeded"},
+    "denied": {"kind": "status", "status": 403, "reason": "forbidden"},
+    "error": {"kind": "status"},
+    "lose": {"kind": "lost"},
+    "truncate": {"kind": "truncated"},
+}
+"""What tests of all clouds call faults, and what they are here."""
+_NUMBERS = itertools.count(1)
 
 
 @dataclass
@@ -50,9 +67,11 @@ class Fault:
     reason
         The reason that goes with it.
     seconds
-        How long kind ``hang`` lasts.
+        How long a request hangs, or is delayed.
     skip
         How many matching requests go through before it begins.
+    machine
+        The machine that asks; empty for all that ask.
     """
 
     kind: Kind
@@ -64,30 +83,45 @@ class Fault:
     reason: str = "backendError"
     seconds: float = 3600.0
     skip: int = 0
+    machine: str = ""
+    id: int = field(default_factory=lambda: next(_NUMBERS))
+    happened: int = 0
     over: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Fault:
-        """Read a fault as it is told by JSON; ``for`` are the seconds that it lasts.
+        """Read a fault as it is told by JSON.
+
+        There it has names that all clouds share: ``seconds`` for how long it is there, without
+        a count for all requests then, and ``pause_s`` for how long a request hangs.
 
         Raises
         ------
         ValueError
             If it is none.
         """
-        fields = dict(told)
-        lasts = fields.pop("for", None)
+        fields = {**told, **_WORDS.get(told.get("kind", ""), {"kind": told.get("kind", "status")})}
+        lasts = fields.pop("seconds", None)
         if lasts is not None:
             fields["until"] = time.time() + lasts
-            fields.setdefault("count", None)
+        fields.setdefault("count", None)
+        if "pause_s" in fields:
+            fields["seconds"] = fields.pop("pause_s")
         re.compile(fields.get("path", ""))
         try:
-            return cls(Kind(fields.pop("kind", "status")), **fields)
+            return cls(Kind(fields.pop("kind")), **fields)
         except TypeError as error:
             raise ValueError(str(error)) from None
 
-    def befalls(self, method: str, target: str) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether it befalls no more requests."""
+        return self.count == 0 or (self.until is not None and self.until < time.time())
+
+    def befalls(self, method: str, target: str, machine: str) -> bool:
         """Say whether a request is meant."""
+        if self.machine not in ("", machine):
+            return False
         return bool(re.fullmatch(self.method, method) and re.search(self.path, target))
 
     def wait(self) -> None:
@@ -127,35 +161,42 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
-    def clear(self) -> None:
-        """Play none; let go of who hangs."""
+    def clear(self, id: int | None = None) -> None:
+        """Play none any more, or not the one of this number; let go of who hangs."""
         with self._lock:
             for fault in self._faults:
-                fault.over.set()
-            self._faults.clear()
+                if id in (None, fault.id):
+                    fault.over.set()
+            self._faults = [fault for fault in self._faults if not fault.over.is_set()]
 
-    def take(self, method: str, target: str) -> Fault | None:
+    def take(self, method: str, target: str, machine: str = "") -> Fault | None:
         """Return the fault that befalls a request, the first that was added, and count it."""
         # Who repairs the world must get through.
         if target.startswith("/_testbed/"):
             return None
-        now = time.time()
         with self._lock:
             for fault in self._faults:
-                if fault.until is not None and fault.until < now:
-                    continue
-                if fault.count == 0 or not fault.befalls(method, target):
+                if fault.is_over or not fault.befalls(method, target, machine):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1
                     continue
                 if fault.count is not None:
                     fault.count -= 1
+                fault.happened += 1
                 return fault
         return None
 
+    def told(self) -> list[dict[str, Any]]:
+        """Describe them all, those that are over too."""
+        with self._lock:
+            return [
+                {"id": f.id, "kind": f.kind.value, "path": f.path, "happened": f.happened,
+                 "over": f.is_over}
+                for f in self._faults
+            ]  # fmt: skip
+
     def __len__(self) -> int:
         """Return how many may still befall a request."""
-        now = time.time()
         with self._lock:
-            return sum(f.count != 0 and (f.until is None or f.until >= now) for f in self._faults)
+            return sum(not fault.is_over for fault in self._faults)

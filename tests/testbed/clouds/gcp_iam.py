@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import gcp_catalog as catalog
 from gcp_accounts import Accounts
+from gcp_conditions import Deed
 from gcp_discovery import Api, Do
 from gcp_objects import etag_of
-from gcp_storage import check_policy
+from gcp_policies import check_policy
+from gcp_rights import Rights
 from gcp_web import Problem, Request, Room, bad_request, not_found
 
 
@@ -18,6 +21,7 @@ class Iam:
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
+        self._rights = Rights(accounts)
         policy: dict[str, Do] = {
             "getIamPolicy": self._get_policy,
             "setIamPolicy": self._set_policy,
@@ -36,6 +40,7 @@ class Iam:
                     f"{accounts_}delete": self._drop_account,
                     f"{accounts_}getIamPolicy": self._get_account_policy,
                     f"{accounts_}setIamPolicy": self._set_account_policy,
+                    f"{accounts_}testIamPermissions": self._test_account,
                     f"{roles}get": self._get_role,
                     f"{roles}list": self._list_roles,
                     f"{roles}create": self._make_role,
@@ -43,9 +48,10 @@ class Iam:
                     f"{roles}delete": self._drop_role,
                     f"{roles}undelete": self._undrop_role,
                 },
+                self._check_rights,
             ).room,
-            Api("cloudresourcemanager.v1", projects).room,
-            Api("cloudresourcemanager.v3", projects).room,
+            Api("cloudresourcemanager.v1", projects, self._check_rights).room,
+            Api("cloudresourcemanager.v3", projects, self._check_rights).room,
             Api(
                 "serviceusage.v1",
                 {
@@ -54,8 +60,19 @@ class Iam:
                     "serviceusage.services.enable": self._enable,
                     "serviceusage.services.batchEnable": self._enable_many,
                 },
+                self._check_rights,
             ).room,
         ]
+
+    def _check_rights(self, request: Request, path: Mapping[str, str]) -> None:
+        if request.action.endswith(".testIamPermissions"):
+            return
+        # The permissions of these APIs have the names of the methods, but for the projects'.
+        permission = request.action.replace("cloudresourcemanager", "resourcemanager")
+        permission = permission.replace("iam.projects.", "iam.")
+        name = f"projects/{catalog.PROJECT}"
+        kind = "cloudresourcemanager.googleapis.com/Project"
+        self._rights.need(request.caller, Deed(permission, name, kind))
 
     def _get_project(self, request: Request, **where: str) -> dict[str, Any]:
         _check_project(where)
@@ -128,10 +145,13 @@ class Iam:
 
     def _test(self, request: Request, **where: str) -> dict[str, Any]:
         _check_project(where)
-        return {"permissions": request.json.get("permissions", [])}
+        asked = request.json.get("permissions", [])
+        kind = "cloudresourcemanager.googleapis.com/Project"
+        name = f"projects/{catalog.PROJECT}"
+        return {"permissions": self._rights.all_of(request.caller, asked, name, kind)}
 
     def _account(self, where: dict[str, str]) -> dict[str, Any]:
-        email = where["serviceAccountsId"]
+        email = where["service_accounts_id"]
         with self._accounts.lock:
             for account in self._accounts.accounts.values():
                 if email in (account["email"], account["uniqueId"]):
@@ -139,7 +159,7 @@ class Iam:
         raise not_found(f"Unknown service account: {email}")
 
     def _get_account(self, request: Request, **where: str) -> dict[str, Any]:
-        if where["projectsId"] != "-":
+        if where["projects_id"] != "-":
             _check_project(where)
         return self._account(where)
 
@@ -178,9 +198,13 @@ class Iam:
         self._account(where)["_policy"] = policy
         return policy
 
+    def _test_account(self, request: Request, **where: str) -> dict[str, Any]:
+        self._account(where)
+        return {"permissions": request.json.get("permissions", [])}
+
     def _role(self, where: dict[str, str]) -> dict[str, Any]:
         _check_project(where)
-        name = f"projects/{catalog.PROJECT}/roles/{where['rolesId']}"
+        name = f"projects/{catalog.PROJECT}/roles/{where['roles_id']}"
         found = self._accounts.roles.get(name)
         if found is None:
             raise not_found(f"The role named {name} was not found.")
@@ -243,7 +267,7 @@ class Iam:
         return role
 
     def _get_service(self, request: Request, **where: str) -> dict[str, Any]:
-        return self._service(where["servicesId"])
+        return self._service(where["services_id"])
 
     def _service(self, name: str) -> dict[str, Any]:
         on = name in self._accounts.services
@@ -258,13 +282,13 @@ class Iam:
         return {"services": [self._service(name) for name in sorted(self._accounts.services)]}
 
     def _enable(self, request: Request, **where: str) -> dict[str, Any]:
-        self._accounts.services.add(where["servicesId"])
+        self._accounts.services.add(where["services_id"])
         return {
             "name": "operations/acat.p2-123456789012-testbed",
             "done": True,
             "response": {
                 "@type": "type.googleapis.com/google.api.serviceusage.v1.EnableServiceResponse",
-                "service": self._service(where["servicesId"]),
+                "service": self._service(where["services_id"]),
             },
         }
 
@@ -275,7 +299,7 @@ class Iam:
 
 def _check_project(where: dict[str, str]) -> None:
     """Raise `Problem` unless the project is ours; Google tells nobody which there are."""
-    name = where.get("projectsId") or where.get("projectId") or where.get("resource") or ""
+    name = where.get("projects_id") or where.get("project_id") or where.get("resource") or ""
     if name not in (catalog.PROJECT, catalog.PROJECT_NUMBER):
         raise Problem(
             403,

@@ -21,18 +21,35 @@ _LAST_WORDS_S = {True: 30.0, False: 90.0}
 
 @dataclass
 class Next:
-    """What the machines that are started next are like; the names are those of `MachineOptions`.
+    """What machines are like that are started from now on.
 
-    `life_factor` shortens ``maxRunDuration``.
+    Parameters
+    ----------
+    script
+        A text that their start-up script must have; all machines are meant if it is empty.
+    count
+        How many machines; None for all.
+    hide, install, programs, slow_start_s, minute_s, grace_s
+        As `MachineOptions` has them.
+    env
+        More of their environment.
+    life_factor
+        What the seconds of ``maxRunDuration`` are multiplied by.
+    boot
+        Whether they run anything at all.
     """
 
+    script: str = ""
+    count: int | None = None
     hide: list[str] = field(default_factory=list)
     install: list[str] = field(default_factory=list)
+    programs: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     slow_start_s: float = 0.0
     minute_s: float = 60.0
     grace_s: float = 5.0
     life_factor: float = 1.0
+    boot: bool = True
 
 
 @dataclass
@@ -68,7 +85,8 @@ class Lives:
         directory: Path | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self.next = Next()
+        self.likenesses: list[Next] = []
+        """What was said of machines to come; of several that fit, the latest counts."""
         self._world = world
         self._accounts = accounts
         self._directory = directory
@@ -79,8 +97,20 @@ class Lives:
     def begin(self, instance: Instance, operation: Operation, short: dict[str, Any] | None) -> None:
         """Bring an instance up; or not, where the cloud is short of something."""
         threading.Thread(
-            target=self._come_up, args=(instance, operation, short, self.next), daemon=True
+            target=self._come_up,
+            args=(instance, operation, short, self._likeness(instance)),
+            daemon=True,
         ).start()
+
+    def _likeness(self, instance: Instance) -> Next:
+        script = instance.metadata.get("startup-script", "")
+        with self._world.lock:
+            for told in reversed(self.likenesses):
+                if told.script in script and told.count != 0:
+                    if told.count is not None:
+                        told.count -= 1
+                    return told
+        return Next()
 
     def _come_up(
         self, instance: Instance, operation: Operation, short: dict[str, Any] | None, told: Next
@@ -101,7 +131,7 @@ class Lives:
             operation.end()
 
     def _start(self, instance: Instance, told: Next) -> None:
-        if self._directory is None:
+        if self._directory is None or not told.boot:
             return
         options = self._options
         metadata = Metadata(instance, self._accounts)
@@ -113,7 +143,7 @@ class Lives:
             self._directory,
             MachineOptions(
                 environment={**options.get("environment", {}), **told.env},
-                programs=options.get("programs", {}),
+                programs={**options.get("programs", {}), **told.programs},
                 hide=told.hide,
                 install=told.install,
                 hosts={"metadata.google.internal": machine_network.METADATA,
@@ -245,6 +275,14 @@ class Lives:
         life = self._lives.get(instance.id)
         return life.machine if life else self._old.get(instance.id)
 
+    def at(self, address: str) -> str:
+        """Return the name of the machine that has an address; empty if there is none."""
+        with self._world.lock:
+            for life in self._lives.values():
+                if life.machine.address == address:
+                    return life.machine.id
+        return ""
+
     def console(self, instance: Instance) -> bytes:
         """Return what an instance has printed."""
         machine = self.machine(instance)
@@ -271,7 +309,7 @@ class Lives:
             life.machine.join(max(limit - time.monotonic(), 0.1))
         with self._world.lock:
             self._old.clear()
-            self.next = Next()
+            self.likenesses.clear()
 
 
 def _guest_shutdown(instance: Instance) -> Operation:

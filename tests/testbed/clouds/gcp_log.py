@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ class Record:
     action: str = ""
     caller: str = ""
     agent: str = ""
+    machine: str = ""
     fault: str = ""
     number: int = 0
 
@@ -45,17 +47,27 @@ class Log:
             record.number = self._last
             self._records.append(record)
 
-    def since(self, mark: int = 0) -> dict[str, Any]:
-        """Return the requests after number `mark`, their sums, and the mark to go on from."""
+    def since(self, mark: int = 0, path: str = "", machine: str = "") -> dict[str, Any]:
+        """Return the requests after number `mark`, their sums, and the mark to go on from.
+
+        Only those count in whose targets the pattern `path` is found, and that come from a
+        machine, if one is named.
+        """
         with self._lock:
-            records = [record for record in self._records if record.number > mark]
+            records = [
+                record
+                for record in self._records
+                if record.number > mark
+                and machine in ("", record.machine)
+                and re.search(path, record.target)
+            ]
             last = self._last
         return {
             "mark": last,
             "count": len(records),
             "bytes_in": sum(record.bytes_in for record in records),
             "bytes_out": sum(record.bytes_out for record in records),
-            "actions": dict(Counter(record.action or record.method for record in records)),
+            "counts": dict(Counter(record.action or record.method for record in records)),
             "requests": [asdict(record) for record in records],
         }
 

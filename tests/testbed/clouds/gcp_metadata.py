@@ -8,12 +8,14 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
-from typing import Any
-from wsgiref.types import StartResponse, WSGIEnvironment
+from typing import TYPE_CHECKING, Any
 
 import gcp_catalog as catalog
 from gcp_accounts import Accounts
 from gcp_world import Instance
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment  # of Python 3.11 and later
 
 _ROOT = "/computeMetadata/v1"
 _STATUS = {200: "200 OK", 301: "301 Moved Permanently", 403: "403 Forbidden", 404: "404 Not Found"}

@@ -6,15 +6,19 @@ ways to upload are in gcp_uploads.py.
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import re
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import gcp_listing
 from gcp_fields import masked
-from gcp_objects import Bucket, Objects, Thing
+from gcp_media import media
+from gcp_objects import Bucket, Objects
+from gcp_policies import check_policy
+from gcp_rights import Rights
+from gcp_storage_rights import StorageRights
 from gcp_uploads import Uploads
 from gcp_web import Answer, Problem, Request, bad_request, names, segments
 
@@ -22,11 +26,12 @@ _NOT_PATCHED = ("name", "id", "kind", "etag", "metageneration", "selfLink")
 
 
 class Storage:
-    """The API over some buckets."""
+    """The API over some buckets; who may do what counts only where there are `rights`."""
 
-    def __init__(self, objects: Objects | None = None) -> None:
+    def __init__(self, objects: Objects | None = None, rights: Rights | None = None) -> None:
         self.objects = objects or Objects()
-        self.uploads = Uploads(self.objects)
+        self._rights = StorageRights(self.objects, rights)
+        self.uploads = Uploads(self.objects, self._rights)
         base = r"/storage/v1"
         self._routes = [
             (method, names(base + pattern), action, do)
@@ -64,10 +69,48 @@ class Storage:
         for method, pattern, action, do in self._routes:
             if method == request.method and (found := pattern.fullmatch(path)):
                 request.action = f"storage.{action}"
-                if found.groupdict().get("how") == "copyTo":
+                words = segments(found)
+                if words.get("how") == "copyTo":
                     request.action = "storage.objects.copy"
-                return _masked(do(request, **segments(found)), request)
+                return _masked(self._done(request, action, do, words), request)
         return None
+
+    def _done(
+        self, request: Request, action: str, do: Callable[..., Answer], words: dict[str, str]
+    ) -> Answer:
+        """Do what is asked, if who asks may."""
+        try:
+            self._check(request, action, **words)
+            return do(request, **words)
+        except Problem as problem:
+            if problem.status == HTTPStatus.NOT_FOUND and "o" in words:
+                self.objects.bucket(words["b"])
+                raise self._rights.hidden(request, words["b"], words["o"]) from None
+            raise
+
+    def _check(
+        self,
+        request: Request,
+        action: str,
+        b: str = "",
+        o: str | None = None,
+        b2: str = "",
+        o2: str = "",
+        **_: str,
+    ) -> None:
+        need = self._rights.need
+        if action in ("objects.list", "buckets.getStorageLayout"):
+            self._rights.need_list(request, b, request.query.get("prefix", ""))
+        elif action == "objects.compose":
+            for source in request.json.get("sourceObjects", []):
+                need(request, "storage.objects.get", b, source.get("name", ""))
+            self._rights.need_new(request, b, o or "")
+        elif action == "objects.rewrite":
+            need(request, "storage.objects.get", b, o)
+            self._rights.need_new(request, b2, o2)
+        elif action != "buckets.testIamPermissions":
+            verb = "objects.update" if action == "objects.patch" else action
+            need(request, f"storage.{verb}", b, o)
 
     def _list_buckets(self, request: Request) -> Answer:
         with self.objects.lock:
@@ -122,8 +165,8 @@ class Storage:
 
     def _test(self, request: Request, b: str) -> Answer:
         self.objects.bucket(b)
-        asked = request.queries.get("permissions", [])
-        return Answer.of({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+        tested = self._rights.tested(request, b)
+        return Answer.of({"kind": "storage#testIamPermissionsResponse", "permissions": tested})
 
     def _layout(self, request: Request, b: str) -> Answer:
         shown = self.objects.bucket(b).resource()
@@ -207,73 +250,6 @@ def _masked(answer: Answer, request: Request) -> Answer:
         return answer
     body = json.dumps(masked(json.loads(answer.body), fields)).encode()
     return Answer(answer.status, body, answer.headers)
-
-
-def media(thing: Thing, request: Request) -> Answer:
-    """Answer with an object's content, or the range of it that is asked for."""
-    headers = {
-        "Content-Type": thing.fields["contentType"],
-        "ETag": thing.etag,
-        "Accept-Ranges": "bytes",
-        "X-Goog-Generation": str(thing.generation),
-        "X-Goog-Metageneration": str(thing.metageneration),
-        "X-Goog-Hash": f"crc32c={thing.crc32c},md5={thing.md5}",
-        "X-Goog-Stored-Content-Length": str(len(thing.data)),
-        "X-Goog-Stored-Content-Encoding": thing.fields.get("contentEncoding", "identity"),
-        "X-Goog-Storage-Class": "STANDARD",
-    }
-    data = thing.data
-    if encoding := thing.fields.get("contentEncoding"):
-        if encoding == "gzip" and "gzip" not in request.headers.get("Accept-Encoding", ""):
-            # What Google calls transcoding; ranges are not looked at then.
-            return Answer(200, gzip.decompress(data), headers)
-        headers["Content-Encoding"] = encoding
-    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
-    if wanted is None or not any(wanted.groups()):
-        return Answer(200, data, headers)
-    size = len(data)
-    if wanted[1]:
-        start, end = int(wanted[1]), min(int(wanted[2] or size), size - 1)
-    else:
-        start, end = max(size - int(wanted[2]), 0), size - 1
-    if start >= size:
-        headers["Content-Range"] = f"bytes */{size}"
-        return Answer(416, b"", headers)
-    headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    return Answer(206, data[start : end + 1], headers)
-
-
-def check_policy(policy: dict[str, Any], *, uniform: bool = True) -> None:
-    """Raise `Problem` if an IAM policy is none, or has conditions where there can be none."""
-    for binding in policy.get("bindings", []):
-        unknown = set(binding) - {"role", "members", "condition"}
-        role = binding.get("role", "")
-        if unknown or not re.fullmatch(r"(projects/[^/]+/|organizations/\d+/)?roles/[\w.]+", role):
-            raise bad_request(f"Invalid binding: {binding}")
-        for member in binding.get("members", []):
-            if not re.fullmatch(
-                r"allUsers|allAuthenticatedUsers|\w+:[^:]+|deleted:.*|principal(Set)?://.*", member
-            ):
-                raise bad_request(f"Invalid member: {member}")
-        if "condition" in binding:
-            if policy.get("version") != 3:
-                raise bad_request("A policy with conditions must have version 3.")
-            if not uniform:
-                raise Problem(
-                    412,
-                    "Uniform bucket-level access must be enabled for a policy with conditions.",
-                    "conditionNotMet",
-                )
-            if not {"title", "expression"} <= set(binding["condition"]):
-                raise bad_request(f"Invalid condition: {binding['condition']}")
-    _base64(policy.get("etag"))
-
-
-def _base64(etag: Any) -> None:
-    try:
-        base64.b64decode(etag or "", validate=True)
-    except (TypeError, ValueError):
-        raise bad_request(f"Invalid value for field 'etag': {etag!r}") from None
 
 
 def _uniform(bucket: Bucket) -> bool:

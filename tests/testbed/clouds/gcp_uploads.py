@@ -11,6 +11,7 @@ from typing import Any
 
 from gcp_multipart import parts
 from gcp_objects import Objects
+from gcp_storage_rights import StorageRights
 from gcp_web import Answer, Problem, Request, bad_request, names, not_found, segments
 
 _PATH = names("/storage/v1/b/{b}/o")
@@ -34,8 +35,9 @@ class _Session:
 class Uploads:
     """Uploads into some buckets."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, rights: StorageRights) -> None:
         self._objects = objects
+        self._rights = rights
         self._sessions: dict[str, _Session] = {}
         self._lock = threading.Lock()
 
@@ -50,9 +52,11 @@ class Uploads:
         kind = request.query.get("uploadType")
         if request.method == "POST" and kind == "media":
             told = {"contentType": request.headers.get("Content-Type")}
+            self._rights.need_new(request, bucket, _named(request, told))
             return self._put(request, bucket, request.query, request.body, told)
         if request.method == "POST" and kind == "multipart":
             told, data = _two_parts(request)
+            self._rights.need_new(request, bucket, _named(request, told))
             return self._put(request, bucket, request.query, data, told)
         if request.method in ("POST", "PUT") and kind == "resumable":
             return self._begin(bucket, request)
@@ -66,20 +70,16 @@ class Uploads:
         data: bytes,
         told: dict[str, Any],
     ) -> Answer:
-        name = query.get("name") or told.get("name")
-        if not name:
-            raise bad_request("Required parameter: name", "required")
+        name = query.get("name") or told["name"]
         if "contentEncoding" in query:
             told = {**told, "contentEncoding": query["contentEncoding"]}
         thing = self._objects.put(bucket, name, data, told, query)
         return Answer.of(thing.resource(request.origin), ETag=thing.etag)
 
     def _begin(self, bucket: str, request: Request) -> Answer:
-        self._objects.bucket(bucket)
         told = request.json
-        name = request.query.get("name") or told.get("name")
-        if not name:
-            raise bad_request("Required parameter: name", "required")
+        name = _named(request, told)
+        self._rights.need_new(request, bucket, name)
         if kind := request.headers.get("X-Upload-Content-Type"):
             told.setdefault("contentType", kind)
         size = request.headers.get("X-Upload-Content-Length")
@@ -138,6 +138,13 @@ class Uploads:
             # Google keeps whole steps only.
             fresh = fresh[: (have + len(fresh)) // _STEP * _STEP - have]
         session.data += fresh
+
+
+def _named(request: Request, told: dict[str, Any]) -> str:
+    name = request.query.get("name") or told.get("name")
+    if not name:
+        raise bad_request("Required parameter: name", "required")
+    return str(name)
 
 
 def _incomplete(session: _Session) -> Answer:

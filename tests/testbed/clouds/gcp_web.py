@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from gcp_faults import Faults, Kind
+from gcp_faults import Fault, Faults, Kind
 from gcp_log import Log, Record
 
 _QUIET_S = 75.0
@@ -134,6 +134,8 @@ class Site:
         self.gate = gate or (lambda _request: "")
         self.faults = Faults()
         self.log = Log()
+        self.machine_at: Callable[[str], str] = lambda _address: ""
+        """Tells which machine has an address."""
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, without faults and log."""
@@ -230,45 +232,48 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.path
         origin = f"{self.server.scheme}://{self.headers.get('Host', 'localhost')}"
         request = Request.of(self.command, target, self.headers, body, origin)
-        fault = self.site.faults.take(request.method, target)
-        record = Record(began, request.method, target, len(body))
-        # A fault that keeps the request from being done is not done; the others lose an answer.
-        if fault is not None and fault.kind is Kind.HANG:
+        machine = self.site.machine_at(self.client_address[0])
+        fault = self.site.faults.take(request.method, target, machine)
+        record = Record(began, request.method, target, len(body), machine=machine)
+        if fault is not None and fault.kind in (Kind.HANG, Kind.DELAY):
             fault.wait()
         answer = fault.answer() if fault is not None else None
-        if fault is None or fault.kind in (Kind.TRUNCATED, Kind.LOST):
+        # The other faults keep a request from being done.
+        if fault is None or fault.kind in (Kind.TRUNCATED, Kind.LOST, Kind.DELAY):
             answer = self.site.answer(request)
         record.fault = fault.kind.value if fault is not None else ""
         record.action, record.caller = request.action, request.caller
         record.agent = self.headers.get("User-Agent", "")
-        if answer is None or (fault is not None and fault.kind is Kind.LOST):
+        lost = answer is None or (fault is not None and fault.kind is Kind.LOST)
+        if isinstance(answer, tuple):
+            answer = Answer(*answer)
+        sent = b"" if answer is None or lost else self._sent(answer, fault)
+        if answer is not None and not lost:
+            record.status, record.bytes_out = answer.status, len(sent)
+        record.seconds = time.time() - began
+        # Before the client has the answer: it may count its calls at once.
+        self.site.log.add(record)
+        if answer is None or lost:
             self._reset()
         else:
-            if isinstance(answer, tuple):
-                answer = Answer(*answer)
-            cut = fault is not None and fault.kind is Kind.TRUNCATED
-            record.status = answer.status
-            record.bytes_out = self._send(answer, cut=cut)
-        record.seconds = time.time() - began
-        self.site.log.add(record)
+            self._send(answer, sent)
 
-    def _send(self, answer: Answer, *, cut: bool) -> int:
-        body = answer.body
-        silent = self.command == "HEAD" or answer.status in (204, 304)
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        if not (silent and "Content-Length" in answer.headers):
-            self.send_header("Content-Length", str(len(body)))
-        if cut:
+    def _sent(self, answer: Answer, fault: Fault | None) -> bytes:
+        """Return the part of an answer's body that is sent."""
+        if self.command == "HEAD" or answer.status in (204, 304):
+            return b""
+        if fault is not None and fault.kind is Kind.TRUNCATED:
             self.close_connection = True
+            return answer.body[: len(answer.body) // 2]
+        return answer.body
+
+    def _send(self, answer: Answer, sent: bytes) -> None:
+        self.send_response(answer.status)
+        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
-        if silent:
-            return 0
-        body = body[: len(body) // 2] if cut else body
-        self.wfile.write(body)
+        self.wfile.write(sent)
         self.wfile.flush()
-        return len(body)
 
     def _reset(self) -> None:
         """Close the connection so that the client is told it was reset."""

@@ -176,12 +176,19 @@ class Shortage:
     quota_answers
         Whether an exceeded quota is told by the answer already, not by the operation: Google
         does either.
+    script
+        Only instances with this text in their start-up script are refused.
     """
 
     zones: dict[str, int] = field(default_factory=dict)
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)
     delay_s: float = 0.2
     quota_answers: bool = False
+    script: str = ""
+
+    def concerns(self, instance: Instance) -> bool:
+        """Say whether an instance may be refused at all."""
+        return self.script in instance.metadata.get("startup-script", "")
 
 
 class World:
@@ -260,6 +267,8 @@ class World:
 
     def exceeded(self, instance: Instance) -> dict[str, Any] | None:
         """Return the error if an instance would exceed a quota."""
+        if not self.shortage.concerns(instance):
+            return None
         region = catalog.ZONES[instance.zone]
         for place in (region, ""):
             limits, used = self.limits(place), self.usage(place)
@@ -279,7 +288,7 @@ class World:
         """Take an instance's room in its zone; return the error if there is none."""
         with self.lock:
             left = self.shortage.zones.get(instance.zone)
-            if left is None:
+            if left is None or not self.shortage.concerns(instance):
                 return None
             if left > 0:
                 self.shortage.zones[instance.zone] = left - 1

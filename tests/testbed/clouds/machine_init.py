@@ -39,9 +39,9 @@ def main(config: Path) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     for work in (copy_console, obey_sysrq):
         threading.Thread(target=work, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     script = run_script(orders) if orders["script"] else None
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         reap(script)
     except SystemExit:
         stop_all(orders["grace_s"])
@@ -176,6 +176,7 @@ def run_script(orders: dict[str, Any]) -> int:
         return process
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.setsid()
         os.execve(path, [str(path)], orders["environment"])
     except OSError as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
-from wsgiref.types import WSGIApplication
 
 from machine_network import METADATA, Network
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication  # of Python 3.11 and later
 
 
 class MetadataService:

@@ -21,19 +21,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from wsgiref.types import WSGIApplication
+from typing import TYPE_CHECKING, Any
 
 import machine_containers
 import machine_network
 import machine_programs
 from machine_metadata import MetadataService
 
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication  # of Python 3.11 and later
+
 DISKS = Path("/var/lib/launchkit")
 KEEP = "LAUNCHKIT_TESTBED_KEEP"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_INIT = Path(__file__).with_name("machine_init.py")
+# Read once: the daemon may live longer than the checkout that it was started from.
+_INIT = Path(__file__).with_name("machine_init.py").read_text()
 _TICK_S = 0.05
 _REMEMBERED = 200
 """So many machines' console logs are kept."""
@@ -238,13 +241,15 @@ class SimulatedMachine:
         (self.directory / "network").write_text(self._network.name)
         self._service = MetadataService(self.metadata, self._network)
         self.disk.mkdir(parents=True, exist_ok=True)
+        init = self.directory / "init.py"
+        init.write_text(_INIT)
         config = self.directory / "init.json"
         config.write_text(json.dumps(self._orders()))
         words = ["nsenter", f"--net={self._network.path}", "unshare"]
         words += ["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
-                [*words, sys.executable, "-I", "-S", str(_INIT), str(config)],
+                [*words, sys.executable, "-I", "-S", str(init), str(config)],
                 env={"PATH": SYSTEM_PATH},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -297,14 +302,13 @@ class SimulatedMachine:
     def _end_processes(self) -> None:
         assert self._process is not None
         self._run_last_script()
-        if self.how != "killed" and (init := _child(self._process.pid)) is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(init, signal.SIGTERM)
-            limit = time.monotonic() + self.options.grace_s + 1
-            while time.monotonic() < limit and self._process.poll() is None:
-                if self.how == "killed":
-                    break
-                time.sleep(_TICK_S)
+        limit = time.monotonic() + self.options.grace_s + 1
+        while self.how != "killed" and self._process.poll() is None and time.monotonic() < limit:
+            # Again and again: one that has just begun does not hear it yet.
+            if (init := _child(self._process.pid)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(init, signal.SIGTERM)
+            time.sleep(_TICK_S)
         # Its child, and so all of the machine, dies with it.
         self._process.kill()
         self._process.wait()
@@ -371,6 +375,6 @@ def _child(pid: int) -> int | None:
 
 def _needed(programs: Mapping[str, Path | str]) -> list[Path]:
     """Return the directories that a machine must see, wherever they are mounted."""
-    paths = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent}
+    paths = {Path(sys.prefix), Path(sys.base_prefix)}
     paths |= {value.parent for value in programs.values() if isinstance(value, Path)}
     return sorted(paths)
