@@ -54,5 +54,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _make_buckets() -> None:
     """Make the buckets that the tests of the modes use."""
     import ec2_case
+    import gcp_case
 
     ec2_case.EC2.make_bucket()
+    gcp_case.GCP.make_bucket()

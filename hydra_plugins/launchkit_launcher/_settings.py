@@ -304,7 +304,7 @@ class CloudConf(OutsideConf):
     """The zone, or a list of zones that are tried in order; null for any, where that can be."""
 
     disk_size: Optional[int] = None  # noqa: UP045
-    """Gigabytes of a machine's disk; null for what the machine image says."""
+    """Gigabytes of a machine's disk; null for 64, or more where the machine image takes more."""
 
     swap_size: int = 0
     """Megabytes of swap space on a machine."""
@@ -336,7 +336,7 @@ class Ec2Conf(CloudConf):
     """The prefix in the bucket below which sweeps are."""
 
     ami_name: Optional[str] = None  # noqa: UP045
-    """The machine image: an id, or a name of which the newest is taken; null: Amazon's current."""
+    """The machine image: an id, a public parameter, or a name (the newest); null: Amazon's own."""
 
     iam_instance_profile_name: str = "launchkit"
     """The profile with the role of the machines."""

@@ -14,6 +14,7 @@ BASE_S = 120.0
 """How long a call may take, apart from its bytes."""
 BYTES_PER_S = 2**20
 """The slowest bucket that is waited for."""
+AWS = ("aws", "--cli-connect-timeout", "10", "--cli-read-timeout", "30")
 NOTHING = (
     "304",
     "Not Modified",
@@ -83,7 +84,7 @@ class Tool:
         """
         around = self._store + "/" + "".join(prefix.rpartition("/")[:2])
         command = {
-            "aws": ["aws", "s3", "cp", "--recursive", "--only-show-errors", "--sse", "AES256",
+            "aws": [*AWS, "s3", "cp", "--recursive", "--only-show-errors", "--sse", "AES256",
                     "--no-guess-mime-type", str(folder), f"{self._store}/{prefix}"],
             # These two keep the name of a folder that they copy into another.
             "gcloud": ["gcloud", "storage", "cp", "--recursive", str(folder), around],
@@ -101,7 +102,7 @@ class Tool:
         """
         source = f"{self._store}/{prefix}/"
         command = {
-            "aws": ["aws", "s3", "cp", "--recursive", "--only-show-errors", source, str(folder)],
+            "aws": [*AWS, "s3", "cp", "--recursive", "--only-show-errors", source, str(folder)],
             "gcloud": ["gcloud", "storage", "cp", "--recursive", source + "*", str(folder)],
             "gsutil": ["gsutil", "-m", "-q", "cp", "-r", source + "*", str(folder)],
         }[self._name]
@@ -148,7 +149,7 @@ class Tool:
         known = self._etags.get(key) if again else None
         bucket = self._store.partition("://")[2]
         return [
-            *("aws", "s3api", "get-object", "--bucket", bucket, "--key", key),
+            *(*AWS, "s3api", "get-object", "--bucket", bucket, "--key", key),
             *(["--if-none-match", known] if known else []),
             *("--query", "ETag", "--output", "text", str(path)),
         ]

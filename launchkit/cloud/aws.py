@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
-from launchkit.cloud import stores
+from launchkit.cloud import aws_errors, stores
 from launchkit.cloud.patience import PATIENCE_S, Patience, waiting
 from launchkit.cloud.providers import Expired, Refused, Unreachable
 from launchkit.cloud.setup_steps import Found
@@ -14,12 +14,8 @@ from launchkit.cloud.setup_steps import Found
 try:
     import boto3
     from botocore.config import Config
-
-    from launchkit.cloud import aws_errors
 except ModuleNotFoundError as missing:
-    raise Refused(
-        f"EC2 needs {missing.name}, which is not installed; `pip install 'hydra-launchkit[ec2]'`"
-    ) from missing
+    raise Refused(aws_errors.NEEDED.format(missing.name)) from missing
 
 T = TypeVar("T")
 

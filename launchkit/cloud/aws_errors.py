@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import botocore.exceptions
-import botocore.parsers
-
 from launchkit.cloud.patience import in_a_line
 from launchkit.cloud.providers import Expired, ProviderError, Refused
+
+NEEDED = "EC2 needs {}, which is not installed; `pip install 'hydra-launchkit[ec2]'`"
+
+try:
+    import botocore.exceptions
+    import botocore.parsers
+except ModuleNotFoundError as missing:
+    raise Refused(NEEDED.format(missing.name)) from missing
 
 LOG_IN = "log in anew (`aws sso login`, or new keys by `aws configure`)"
 

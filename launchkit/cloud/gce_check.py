@@ -54,12 +54,11 @@ def _check(google: Google, settings: GcpSettings, many: int) -> tuple[Offer, Ima
         for name in gce_quotas.regions_of(settings.zones)
     }
     most = gce_quotas.most(settings, kind, project, regions)
+    del many  # what is lacking for some is waited for
+    lines = tuple(_lines(settings, kind, described, image))
     price = settings.price_per_hour
     source = NO_PRICE if price is None else "price_per_hour"
-    del many  # what is lacking for some is waited for
-    return Offer(
-        price, source, image.name, tuple(_lines(settings, kind, described, image)), most
-    ), image
+    return Offer(price, source, image.name, lines, most), image
 
 
 def _lines(

@@ -8,7 +8,7 @@ from typing import Any
 from launchkit.cloud import stores
 from launchkit.cloud.gcp_api import Google
 from launchkit.cloud.gcp_errors import AlreadyThere, Conflict, NotThere
-from launchkit.cloud.gcp_policies import Names
+from launchkit.cloud.gcp_policies import ARCHIVES, READER, Names
 from launchkit.cloud.patience import Patience
 from launchkit.cloud.providers import Refused, Unreachable
 from launchkit.cloud.setup_steps import Found, Step
@@ -37,21 +37,25 @@ class Bindings:
 
     def steps(self) -> list[Step]:
         """Return what is needed."""
-        objects, machine = self.names.roles
+        names = self.names
+        objects, machine = names.roles
+        bucket = (self._bucket_policy, self._set_bucket_policy)
+        project = (self._project_policy, self._set_project_policy)
         return [
-            Step(
-                f"{objects} for that account in the bucket, below {self.names.prefix}/ only",
-                lambda: self._look(self._bucket_policy, self.names.of_objects()),
-                lambda: self._bind(
-                    self._bucket_policy, self._set_bucket_policy, self.names.of_objects()
-                ),
+            self._step(
+                f"{objects} for that account in the bucket, below {names.prefix}/ only",
+                *bucket,
+                names.of_objects(),
             ),
-            Step(
+            self._step(
+                f"{READER} for it in the bucket, below {names.prefix}/{ARCHIVES} only",
+                *bucket,
+                names.of_archives(),
+            ),
+            self._step(
                 f"{machine} for it in the project, for launchkit's machines only",
-                lambda: self._look(self._project_policy, self.names.of_machines()),
-                lambda: self._bind(
-                    self._project_policy, self._set_project_policy, self.names.of_machines()
-                ),
+                *project,
+                names.of_machines(),
             ),
         ]
 
@@ -68,6 +72,19 @@ class Bindings:
                 for binding in bindings
                 if self.names.member in binding.get("members", ()) and not _is_same(binding, needed)
             }
+        )
+
+    def _step(
+        self,
+        words: str,
+        read: Callable[[], Any],
+        write: Callable[[Any], Any],
+        binding: dict[str, Any],
+    ) -> Step:
+        return Step(
+            words,
+            lambda: self._look(read, binding),
+            lambda: self._bind(read, write, binding),
         )
 
     def _look(self, read: Callable[[], Any], binding: dict[str, Any]) -> Found:

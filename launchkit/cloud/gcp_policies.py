@@ -18,6 +18,8 @@ OBJECTS = (
     "storage.objects.get",
     "storage.objects.list",
 )
+READER = "roles/storage.objectViewer"
+ARCHIVES = ".archives/"
 MACHINE = ("compute.instances.delete", "compute.instances.get")
 
 
@@ -66,20 +68,31 @@ class Names:
         return next(f"projects/{self.project}/roles/{id_}" for id_ in self.roles if what in id_)
 
     def of_objects(self) -> dict[str, Any]:
-        """Return the binding, in the bucket's policy, that lets machines at their prefix."""
-        below = f"projects/_/buckets/{self.bucket}/objects/{self.prefix}/"
+        """Return the binding, in the bucket's policy, that lets machines at their prefix.
+
+        Not at the archives, though, which other machines run.
+        """
+        below, archives = self._objects(""), self._objects(ARCHIVES)
         listed = 'api.getAttribute("storage.googleapis.com/objectListPrefix", "")'
         return self._binding(
-            "objects",
+            self.role("objects"),
             f"launchkit: {self.prefix}/",
-            f"resource.name.startsWith({json.dumps(below)}) || "
+            f"(resource.name.startsWith({below}) && !resource.name.startsWith({archives})) || "
             f"{listed}.startsWith({json.dumps(self.prefix + '/')})",
+        )
+
+    def of_archives(self) -> dict[str, Any]:
+        """Return the binding, in the bucket's policy, that lets machines read archives."""
+        return self._binding(
+            READER,
+            f"launchkit: {self.prefix}/{ARCHIVES}",
+            f"resource.name.startsWith({self._objects(ARCHIVES)})",
         )
 
     def of_machines(self) -> dict[str, Any]:
         """Return the binding, in the project's policy, that lets machines end themselves."""
         return self._binding(
-            "machine",
+            self.role("machine"),
             "launchkit: its machines",
             'resource.type == "compute.googleapis.com/Instance" && '
             f'resource.name.extract("/instances/{{name}}").startsWith("{gce_names.PREFIX}")',
@@ -97,10 +110,11 @@ class Names:
         yield f"gcloud iam service-accounts create {self.name} {project}"
         for role, permissions in self.roles.items():
             yield f"gcloud iam roles create {role} {project} --permissions {','.join(permissions)}"
-        yield (
-            f"gcloud storage buckets add-iam-policy-binding {bucket} {member} "
-            f"--role {self.role('objects')} --condition-from-file objects.json"
-        )
+        for role, file in ((self.role("objects"), "objects"), (READER, "archives")):
+            yield (
+                f"gcloud storage buckets add-iam-policy-binding {bucket} {member} --role {role} "
+                f"--condition-from-file {file}.json"
+            )
         yield (
             f"gcloud projects add-iam-policy-binding {shlex.quote(self.project)} {member} "
             f"--role {self.role('machine')} --condition-from-file machine.json"
@@ -110,6 +124,7 @@ class Names:
         """Return the conditions that the commands read, by the names of their files."""
         return {
             "objects.json": self.of_objects()["condition"],
+            "archives.json": self.of_archives()["condition"],
             "machine.json": self.of_machines()["condition"],
         }
 
@@ -122,9 +137,13 @@ class Names:
             "service_account": self.account,
         }
 
-    def _binding(self, what: str, title: str, expression: str) -> dict[str, Any]:
+    def _objects(self, below: str) -> str:
+        """Return what the names of objects below the prefix begin with, in quotes."""
+        return json.dumps(f"projects/_/buckets/{self.bucket}/objects/{self.prefix}/{below}")
+
+    def _binding(self, role: str, title: str, expression: str) -> dict[str, Any]:
         return {
-            "role": self.role(what),
+            "role": role,
             "members": [self.member],
             "condition": {"title": title, "expression": expression},
         }

@@ -305,14 +305,11 @@ class Machines:
         except NotBought as problem:
             self._refuse(problem.packs, problem.error)
             return
+        known = {job.num: job for job in self._sweep.jobs} if bought else {}
         for machine in bought:
             exchange = BucketExchange(self._sweep, self._depot, self._fetchers, machine.pack)
-            exchange.adopt(self._jobs_of(machine.pack))
+            exchange.adopt(known[num] for num in self._hiring.jobs_of(machine.pack))
             self._hired[machine.pack] = _Hired(machine, exchange)
-
-    def _jobs_of(self, pack: int) -> list[Job]:
-        nums = set(self._hiring.jobs_of(pack))
-        return [job for job in self._sweep.jobs if job.num in nums]
 
     def _refuse(self, packs: Iterable[int], error: JobError) -> None:
         for num in packs:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -224,6 +226,20 @@ def test_no_credentials_still_show_the_policy(
     told = capsys.readouterr()
     assert "s3:PutObject" in told.out
     assert "aws configure" in told.err
+
+
+@pytest.mark.parametrize("library", ["boto3", "botocore"])
+def test_without_its_library_it_says_how_to_get_it(library: str) -> None:
+    program = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from launchkit import cli; sys.exit(cli.main(['ec2', 'setup', '--bucket', 'the-bucket']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("launchkit: EC2 needs boto")
+    assert "pip install 'hydra-launchkit[ec2]'" in done.stderr
 
 
 @pytest.mark.parametrize(

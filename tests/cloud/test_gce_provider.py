@@ -244,6 +244,7 @@ class TestMachines:
         google.lives.die(google.instance(machine.id))
         (left,) = gce().machines()  # what reap lists: the disk costs something
         assert left.standing is Standing.ENDING
+        assert left.stopped
         (found,) = provider.machines(SWEEP)
         assert found.standing is Standing.GONE
         assert found.reason.startswith("its host failed")
@@ -587,7 +588,9 @@ class TestOnMachines:
         (machine,) = provider.start(order(sweep=sweep, token=secrets.token_hex(4), boot=boot))
         try:
             said = until(lambda: provider.last_words(machine), 30)
-            assert f"machine {machine.id}, pack 7" in said
+            log = testbed.gcp_control("GET", f"machines/{machine.id}")["log"]
+            assert f"machine {machine.id}, pack 7" in log
+            assert said in log
             testbed.gcp_control("POST", f"machines/{machine.id}/preempt", {"seconds": 1})
             gone = until(
                 lambda: [m for m in provider.machines(sweep) if m.standing is Standing.GONE], 60

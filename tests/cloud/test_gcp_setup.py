@@ -66,7 +66,7 @@ def changes(google: GoogleHere) -> list[str]:
 def test_showing_changes_nothing(google: GoogleHere, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(COMMAND) == 0
     said = capsys.readouterr().out
-    assert said.count("to make ") == 7
+    assert said.count("to make ") == 8
     assert changes(google) == []
     assert "nothing was changed" in said
 
@@ -86,7 +86,7 @@ def test_what_is_shown_can_be_done_by_hand(
         "storage buckets add-iam-policy-binding",
     }
     assert all(PROJECT in command for command in commands if "storage" not in command)
-    for name in ("objects.json", "machine.json"):
+    for name in ("objects.json", "archives.json", "machine.json"):
         begins = said.index("{", said.index(f"where {name} is"))
         condition, _ = json.JSONDecoder().raw_decode(said[begins:])
         assert condition == NAMES.conditions()[name]
@@ -97,12 +97,12 @@ def test_applying_makes_all_of_it_once(
 ) -> None:
     assert cli.main((*COMMAND, "--apply")) == 0
     said = capsys.readouterr().out
-    assert said.count("  made ") == 7
+    assert said.count("  made ") == 8
     assert f"hydra.launcher.gcp_bucket={BUCKET}" in said
     assert set(found()) == {Found.THERE}
     google.site.log.clear()
     assert cli.main((*COMMAND, "--apply")) == 0
-    assert capsys.readouterr().out.count("  there ") == 7
+    assert capsys.readouterr().out.count("  there ") == 8
     assert changes(google) == []
 
 
@@ -145,12 +145,16 @@ def test_the_machines_may_end_their_own_kind_and_nothing_else(google: GoogleHere
 def test_the_machines_may_touch_their_prefix_and_nothing_else(google: GoogleHere) -> None:
     list(apply(setup().steps()))
     policy = google.objects.bucket(BUCKET).policy
-    (binding,) = [each for each in policy["bindings"] if MEMBER in each["members"]]
-    permissions = google.accounts.roles[binding["role"]]["includedPermissions"]
+    objects, archives = [each for each in policy["bindings"] if MEMBER in each["members"]]
+    permissions = google.accounts.roles[objects["role"]]["includedPermissions"]
     assert all(each.startswith("storage.objects.") for each in permissions)
-    expression = binding["condition"]["expression"]
-    assert f'"projects/_/buckets/{BUCKET}/objects/launchkit/"' in expression
+    below = f"projects/_/buckets/{BUCKET}/objects/launchkit/"
+    expression = objects["condition"]["expression"]
+    assert f'(resource.name.startsWith("{below}") && ' in expression
+    assert f'!resource.name.startsWith("{below}.archives/"))' in expression
     assert 'objectListPrefix", "").startsWith("launchkit/")' in expression
+    assert archives["role"] == "roles/storage.objectViewer"
+    assert archives["condition"]["expression"] == f'resource.name.startsWith("{below}.archives/")'
 
 
 def test_another_prefix_is_added_to_the_first(google: GoogleHere) -> None:
@@ -159,7 +163,7 @@ def test_another_prefix_is_added_to_the_first(google: GoogleHere) -> None:
     list(apply(GcpSetup(other, patience_s=3.0).steps()))
     assert set(found()) == {Found.THERE}
     policy = google.objects.bucket(BUCKET).policy
-    assert len([each for each in policy["bindings"] if MEMBER in each["members"]]) == 2
+    assert len([each for each in policy["bindings"] if MEMBER in each["members"]]) == 4
     assert len(bindings(google)) == 1
 
 

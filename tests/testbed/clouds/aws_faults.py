@@ -46,6 +46,8 @@ class Fault:
         The service, such as ``s3``; empty for all.
     action
         A pattern of the whole action, such as ``RunInstances``.
+    body
+        A text in the body.
     machine
         The machine that asks; empty for all that ask.
     count
@@ -65,6 +67,7 @@ class Fault:
     method: str = ".*"
     service: str = ""
     action: str = ".*"
+    body: str = ""
     machine: str = ""
     count: int | None = None
     seconds: float | None = None
@@ -99,6 +102,7 @@ class Fault:
             and re.fullmatch(self.method, request.method) is not None
             and re.search(self.path, request.target) is not None
             and re.fullmatch(self.action, request.action) is not None
+            and self.body.encode() in request.body
         )
 
     @property
