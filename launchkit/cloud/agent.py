@@ -123,8 +123,11 @@ class Agent:
         if not why:
             return
         LOG.warning("%s", why)
-        self._tool.until = time.monotonic() + self._haste.whole
-        self._until = self._tool.until
+        now = time.monotonic()
+        self._until = now + self._haste.whole
+        # What is under way must not take the last upload's time.
+        self._tool.until = now + self._haste.grace
+        self._tool.leaving = True
         self._work.stop()
         self._wake.set()
 
@@ -146,6 +149,7 @@ class Agent:
         patience = 60 * self._facts["unreachable_min"]
         # What was not reached for so long may well stay so.
         until = now if now - self._tool.worked > patience else now + patience
+        self._tool.until = self._until or float("inf")
         failures, pause = 0, 1.0
         while failures < LAST_TRIES:
             try:

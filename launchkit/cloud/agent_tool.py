@@ -51,6 +51,8 @@ class Tool:
     ----------
     until
         When calls have to be over, by the monotonic clock.
+    leaving
+        Whether nothing is to be fetched any more.
     worked
         When one has worked last, by the monotonic clock.
     """
@@ -63,6 +65,7 @@ class Tool:
             self._environment["AWS_DEFAULT_REGION"] = region
         self._etags: dict[str, str] = {}
         self.until = float("inf")
+        self.leaving = False
         self.worked = time.monotonic()
 
     def send(self, folder: Path, prefix: str, size: int) -> None:
@@ -106,7 +109,7 @@ class Tool:
             "gcloud": ["gcloud", "storage", "cp", "--recursive", source + "*", str(folder)],
             "gsutil": ["gsutil", "-m", "-q", "cp", "-r", source + "*", str(folder)],
         }[self._name]
-        self._call(command, 15 * BASE_S)
+        self._call(command, 15 * BASE_S, fetches=True)
 
     def get(self, key: str, path: Path, *, again: bool = False) -> bool:
         """Download an object; return whether there is one.
@@ -129,7 +132,7 @@ class Tool:
         folder = Path(tempfile.mkdtemp(dir=str(path.parent), prefix=".get"))
         new = folder / "object"
         try:
-            said = self._call(self._get_command(key, new, again), 15 * BASE_S)
+            said = self._call(self._get_command(key, new, again), 15 * BASE_S, fetches=True)
             new.replace(path)
         except ToolError as error:
             if any(word in str(error) for word in NOTHING):
@@ -154,7 +157,7 @@ class Tool:
             *("--query", "ETag", "--output", "text", str(path)),
         ]
 
-    def _call(self, command: "list[str]", timeout: float) -> str:
+    def _call(self, command: "list[str]", timeout: float, *, fetches: bool = False) -> str:
         """Run a command to its end, and return what it has printed."""
         began = time.monotonic()
         with tempfile.TemporaryFile() as output:
@@ -167,7 +170,7 @@ class Tool:
                 start_new_session=True,
             )
             try:
-                self._wait(process, began + timeout)
+                self._wait(process, began + timeout, fetches)
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -179,10 +182,10 @@ class Tool:
         self.worked = time.monotonic()
         return said
 
-    def _wait(self, process: "subprocess.Popen[bytes]", until: float) -> None:
+    def _wait(self, process: "subprocess.Popen[bytes]", until: float, fetches: bool) -> None:
         while True:
             left = min(until, self.until) - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (fetches and self.leaving):
                 raise ToolError(f"{self._name} does not come to an end")
             try:
                 process.wait(min(LOOK_S, left))

@@ -66,7 +66,7 @@ class Cloud(ABC):
             "container_args": ["--pid=host"],
             "num_exps_per_instance": 64,
             "jobs_at_once": 2,
-            "sync_interval": 0.5,
+            "sync_interval": 1.0,
             **more,
         }
 

@@ -587,10 +587,10 @@ class TestOnMachines:
         boot = replace(gce_here.BOOT, image=None, first_pack=7)
         (machine,) = provider.start(order(sweep=sweep, token=secrets.token_hex(4), boot=boot))
         try:
-            said = until(lambda: provider.last_words(machine), 30)
-            log = testbed.gcp_control("GET", f"machines/{machine.id}")["log"]
-            assert f"machine {machine.id}, pack 7" in log
-            assert said in log
+            until(lambda: f"machine {machine.id}, pack 7" in console(machine), 30)
+            said = provider.last_words(machine)
+            assert said
+            assert said in console(machine)
             testbed.gcp_control("POST", f"machines/{machine.id}/preempt", {"seconds": 1})
             gone = until(
                 lambda: [m for m in provider.machines(sweep) if m.standing is Standing.GONE], 60
@@ -599,6 +599,11 @@ class TestOnMachines:
             assert machine.id not in {each.id for each in provider.machines()}
         finally:
             provider.end([machine])
+
+
+def console(machine: Machine) -> str:
+    log: str = testbed.gcp_control("GET", f"machines/{machine.id}")["log"]
+    return log
 
 
 def until(look: Callable[[], Any], seconds: float) -> Any:

@@ -20,6 +20,7 @@ METADATA = "169.254.169.254"
 _NAMESPACES = Path("/run/netns")
 _PREFIX = "lkm"
 _CLONE_NEWNET = 0x40000000
+_ADDRESS = "02:6c:6b:00:00:01"
 _LISTENING = "0A"
 _making = threading.Lock()
 
@@ -91,6 +92,9 @@ def make_bridge() -> None:
     """Make what all machines are connected to, if it is not there."""
     with contextlib.suppress(subprocess.CalledProcessError):
         _ip(f"link add {BRIDGE} type bridge")
+    # Else it takes the lowest address of its wires: a new machine would cut off all others, until
+    # they ask again who has its address.
+    _ip(f"link set {BRIDGE} address {_ADDRESS}")
     _ip(f"addr replace {HOME}/16 dev {BRIDGE}", f"link set {BRIDGE} up")
 
 
