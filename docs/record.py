@@ -1,10 +1,13 @@
-"""Record docs/walkthrough.md: run its commands in real terminals, and write down what they show.
+"""Record a walk-through: run its commands in real terminals, and write down what they show.
 
 ::
 
     python docs/record.py
+    python docs/record.py --clouds
 
-The script is docs/recording/walkthrough.in; `recording/script.py` says how to read it.
+The first makes docs/walkthrough.md of docs/recording/walkthrough.in, the second
+docs/clouds-walkthrough.md of clouds.in there, on the simulated clouds that
+``tests/testbed/up docker aws gcp`` has started; `recording/script.py` says how a script is read.
 What is changed afterwards: directories become ``…``, and the machine's name ``host``.
 """
 
@@ -27,6 +30,10 @@ from recording.shell import RecordingError, Shell
 
 DOCS = Path(__file__).parent
 LONGEST_WAIT_S = 120.0
+KEPT = (
+    "HOME", "LANG", "LAUNCHKIT_DOODAD", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"
+)  # fmt: skip
+"""The variables of this process that the commands have, too."""
 
 
 class Recorder:
@@ -38,18 +45,22 @@ class Recorder:
         Where the commands run.
     pictures
         Where the pictures go; their names are relative to it.
+    more
+        More variables for the commands.
     """
 
-    def __init__(self, directory: Path, pictures: Path) -> None:
+    def __init__(self, directory: Path, pictures: Path, more: Mapping[str, str]) -> None:
         self._directory = directory
         self._pictures = pictures
-        self._environment = _environment()
+        self._environment = {**_environment(), **more}
         self._shells: dict[str, Shell] = {}
         self._values: dict[str, str] = {}
         self._picture: tuple[str, re.Pattern[str]] | None = None
         self._drawn: list[str] = []
         self._last = ""
         self._exits = 0
+        self._answer: tuple[str, re.Pattern[str]] | None = None
+        self._shell: Shell | None = None
         self._name: str | None = None
         self.captures: dict[str, str] = {}
         """Blocks for the README, by the name of the marks that they stand between."""
@@ -59,7 +70,9 @@ class Recorder:
         try:
             for part in parts:
                 if isinstance(part, File):
-                    (self._directory / part.name).write_text(part.text, encoding="utf-8")
+                    path = self._directory / part.name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(part.text, encoding="utf-8")
             return "".join(map(self._play, parts))
         finally:
             for shell in self._shells.values():
@@ -78,7 +91,7 @@ class Recorder:
     def _block(self, commands: Commands) -> str:
         if commands.terminal not in self._shells:
             self._shells[commands.terminal] = Shell(self._directory, self._environment)
-        shell = self._shells[commands.terminal]
+        self._shell = shell = self._shells[commands.terminal]
         lines = []
         expected = [*[0] * (len(commands.lines) - 1), self._exits]
         self._exits = 0
@@ -112,6 +125,9 @@ class Recorder:
             self._exits = int(rest)
         elif word == "readme":
             self._name = rest
+        elif word == "answer":
+            text, _, pattern = rest.partition(" when ")
+            self._answer = (text, re.compile(pattern))
         else:
             name, _, pattern = rest.partition(" when ")
             self._picture, self._drawn = (name, re.compile(pattern, re.DOTALL)), []
@@ -139,6 +155,9 @@ class Recorder:
     def _look(self, lines: list[str]) -> None:
         if self._picture and self._picture[1].search("\n".join(lines)):
             self._drawn = [line.rstrip() for line in lines]
+        if self._answer and self._shell and self._answer[1].search(lines[-1]):
+            self._shell.answer(self._answer[0])
+            self._answer = None
 
     def _draw(self) -> None:
         if self._picture is None:
@@ -172,10 +191,22 @@ def _environment() -> Mapping[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in ("HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+        if name in KEPT
     }
     here = Path(sys.executable).parent
     return {"LANG": "C.UTF-8", **kept, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
+
+
+def _clouds() -> Mapping[str, str]:
+    """Return the variables with which both clouds are the simulated ones."""
+    sys.path.append(str(DOCS.parent / "tests" / "testbed"))
+    import testbed  # noqa: PLC0415 - only here it is needed
+
+    for component in ("docker", "aws", "gcp"):
+        reason = testbed.available(component)
+        if reason is not None:
+            raise RecordingError(reason)
+    return {**testbed.aws_environment(), **testbed.gcp_environment()}
 
 
 def main() -> None:
@@ -190,10 +221,18 @@ def main() -> None:
     parser.add_argument(
         "--readme", type=Path, default=DOCS.parent / "README.md", help="what has a part of it"
     )
+    parser.add_argument(
+        "--clouds", action="store_true", help="play docs/recording/clouds.in, on simulated clouds"
+    )
     options = parser.parse_args()
+    more: Mapping[str, str] = {}
+    if options.clouds:
+        options.script = DOCS / "recording" / "clouds.in"
+        options.page = DOCS / "clouds-walkthrough.md"
+        more = _clouds()
     parts = list(parse(options.script.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory(prefix="walkthrough-") as directory:
-        recorder = Recorder(Path(directory).resolve(), options.page.parent)
+        recorder = Recorder(Path(directory).resolve(), options.page.parent, more)
         page = recorder.page(parts)
     options.page.write_text(page, encoding="utf-8")
     for name, block in recorder.captures.items():

@@ -14,6 +14,8 @@ A block of ```` ```LANGUAGE FILE ```` is a file that is written before anything 
     Close a terminal.
 ``exits CODE``
     The last command of the next block exits with this code; any other exits with 0.
+``answer TEXT when REGEX``
+    Type this in the next command, once its last line on the screen matches.
 ``picture FILE when REGEX``
     Of the next command's screen, when its text matches; the last such moment is drawn.
 ``readme NAME``
@@ -28,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PART = re.compile(
-    r"<!-- (?P<word>wait|run|let|close|exits|picture|readme) (?P<rest>.+?) -->\n"
+    r"<!-- (?P<word>wait|run|let|close|exits|answer|picture|readme) (?P<rest>.+?) -->\n"
     r"|```(?P<kind>\w+) (?P<name>\S+)\n(?P<body>.*?)```\n",
     re.DOTALL,
 )

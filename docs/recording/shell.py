@@ -70,6 +70,10 @@ class Shell:
         lines = [line.rstrip() for line in self._screen.lines[top:-1]]
         return lines, int(self._screen.titles[-1].removeprefix("0;"))
 
+    def answer(self, text: str) -> None:
+        """Type a line for the command that runs."""
+        os.write(self._master, f"{text}\n".encode())
+
     def close(self) -> None:
         """Close the terminal, as the button of its window does."""
         os.close(self._master)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from launchkit.cloud.agent_metadata import Amazon, Google
+from launchkit.cloud.agent_storage import Storage
 from launchkit.cloud.agent_sync import Sync, last_line
 from launchkit.cloud.agent_tool import Tool, ToolError
 from launchkit.cloud.agent_work import Work
@@ -62,7 +63,11 @@ class Agent:
         self._folder = Path(facts["root"], ".agent")
         self._cloud = Google() if google else Amazon()
         self._haste = GOOGLE if google else AMAZON
-        self._tool = Tool(facts["tool"], facts["store"], facts["region"])
+        self._tool = (
+            Storage(facts["store"])
+            if google
+            else Tool(facts["tool"], facts["store"], facts["region"])
+        )
         self._sync = Sync(facts, self._folder, self._tool)
         self._wake = threading.Event()
         self._told_to_end = threading.Event()

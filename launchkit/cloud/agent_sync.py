@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launchkit.cloud.agent_listing import Entry
+from launchkit.cloud.agent_storage import Storage
 from launchkit.cloud.agent_tool import Tool, ToolError
 from launchkit.cloud.agent_tree import Tree, empty
 
@@ -34,10 +35,10 @@ class Sync:
     folder
         A directory for what is under way.
     tool
-        The program that talks to the bucket.
+        What talks to the bucket.
     """
 
-    def __init__(self, facts: "dict[str, Any]", folder: Path, tool: Tool) -> None:
+    def __init__(self, facts: "dict[str, Any]", folder: Path, tool: "Tool | Storage") -> None:
         self._base: str = facts["base"]
         self._pack: int = facts["pack"]
         self._tool = tool

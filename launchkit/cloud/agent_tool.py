@@ -14,6 +14,8 @@ BASE_S = 120.0
 """How long a call may take, apart from its bytes."""
 BYTES_PER_S = 2**20
 """The slowest bucket that is waited for."""
+QUICK_BYTES = 2**24
+"""What goes in no time, if it goes at all."""
 AWS = ("aws", "--cli-connect-timeout", "10", "--cli-read-timeout", "30")
 NOTHING = (
     "304",
@@ -93,7 +95,11 @@ class Tool:
             "gcloud": ["gcloud", "storage", "cp", "--recursive", str(folder), around],
             "gsutil": ["gsutil", "-m", "-q", "cp", "-r", str(folder), around],
         }[self._name]  # fmt: skip
-        self._call(command, BASE_S + size / BYTES_PER_S)
+        timeout = BASE_S + size / BYTES_PER_S
+        if self.leaving and size < QUICK_BYTES:
+            # One that gets no answer is to be tried once more.
+            timeout = min(timeout, (self.until - time.monotonic()) / 2)
+        self._call(command, timeout)
 
     def get_all(self, prefix: str, folder: Path) -> None:
         """Download all objects whose names begin with a prefix and a slash.

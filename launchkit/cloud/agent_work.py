@@ -14,6 +14,7 @@ from typing import Any
 
 from launchkit.cloud.agent_image import NoImage, get_image
 from launchkit.cloud.agent_programs import call, docker
+from launchkit.cloud.agent_storage import Storage
 from launchkit.cloud.agent_sync import last_line
 from launchkit.cloud.agent_tool import Tool, ToolError
 
@@ -46,7 +47,7 @@ class Work(threading.Thread):
     folder
         A directory for what is under way.
     tool
-        The program that talks to the bucket.
+        What talks to the bucket.
     at_end
         What to call when it is over.
 
@@ -57,7 +58,11 @@ class Work(threading.Thread):
     """
 
     def __init__(
-        self, facts: "dict[str, Any]", folder: Path, tool: Tool, at_end: "Callable[[], None]"
+        self,
+        facts: "dict[str, Any]",
+        folder: Path,
+        tool: "Tool | Storage",
+        at_end: "Callable[[], None]",
     ) -> None:
         super().__init__(daemon=True)
         self._facts = facts

@@ -45,6 +45,8 @@ SELF_END_S = 120.0
 UNLISTED_S = 90.0
 """How long a machine that was bought may not be in the provider's list yet."""
 PATIENT_S = 60.0
+EARLY_S = 140.0
+"""How long before its end a machine has its jobs stop, at most; else a quarter of its life."""
 LOOKERS = 8
 FETCHERS = 16
 
@@ -123,6 +125,7 @@ class Machines:
         self._coming: list[Job] = []
         self._batches: list[tuple[tuple[Pack, ...], tuple[Job, ...]]] = []
         self._hired: dict[int, _Hired] = {}
+        self._bought: dict[int, float] = {}
         self._leaving: dict[str, tuple[Machine, float]] = {}
         self._doomed: set[int] = set()
         self._over: list[Ended] = []
@@ -233,6 +236,24 @@ class Machines:
         """Return the most that all machines so far cost, in USD."""
         return self._ledger.cost()
 
+    def lifetime_error(self, pack: int) -> JobError | None:
+        """Return that the time of a pack's machine is over, if it is, or so nearly that jobs stop.
+
+        Its own clock began later than ours: what it does for that reason is never too early here.
+        """
+        lifetime_min = self._settings.max_lifetime_min
+        seconds = time.monotonic() - self._bought.get(pack, float("inf"))
+        if seconds < 60 * lifetime_min - min(EARLY_S, 15 * lifetime_min):
+            return None
+        return JobError(
+            "MachineLifetime",
+            f"the time of its machine was over: {lifetime_min} min (max_lifetime_min)",
+        )
+
+    def log(self, pack: int) -> str:
+        """Return what the machine of a pack has said of itself."""
+        return self._depot.log(pack)
+
     @property
     def many(self) -> int:
         """How many machines have been bought so far."""
@@ -309,7 +330,8 @@ class Machines:
         for machine in bought:
             exchange = BucketExchange(self._sweep, self._depot, self._fetchers, machine.pack)
             exchange.adopt(known[num] for num in self._hiring.jobs_of(machine.pack))
-            self._hired[machine.pack] = _Hired(machine, exchange)
+            hired = _Hired(machine, exchange)
+            self._hired[machine.pack], self._bought[machine.pack] = hired, hired.bought
 
     def _refuse(self, packs: Iterable[int], error: JobError) -> None:
         for num in packs:
@@ -375,6 +397,7 @@ class Machines:
         if time.monotonic() < self._next_inspection or not (self._hired or self._leaving):
             return
         now = time.monotonic()
+        ending = False
         listed = {machine.id: machine for machine in self._provider.machines(self._sweep.id)}
         for num, known in list(self._hired.items()):
             machine = listed.get(known.machine.id)
@@ -385,10 +408,10 @@ class Machines:
                 self._gone(num, machine)
             else:
                 known.machine = machine
-                self._see_alive(num, known, now)
+                ending |= machine.standing is Standing.ENDING or self._is_silent(num, known, now)
         self._see_off(listed, now)
-        soon = any(known.machine.standing is Standing.ENDING for known in self._hired.values())
-        self._next_inspection = now + (INSPECT_SOON_S if soon or self._leaving else INSPECT_S)
+        soon = ending or self._leaving
+        self._next_inspection = now + (INSPECT_SOON_S if soon else INSPECT_S)
 
     def _gone(self, num: int, machine: Machine) -> None:
         """Hear for the last time what the machine of a pack has said, which is gone."""
@@ -396,15 +419,15 @@ class Machines:
             self._hear({num: " "})
         if num not in self._hired:
             return
-        self.fates[num] = fate_of(machine, self._settings.max_lifetime_min)
+        self.fates[num] = fate_of(machine, self.lifetime_error(num))
         self._end(num, GONE_CODE)
 
-    def _see_alive(self, num: int, known: _Hired, now: float) -> None:
-        """End a machine that gives no sign of life."""
+    def _is_silent(self, num: int, known: _Hired, now: float) -> bool:
+        """Tell whether a machine gives no sign of life for too long, which is ended then."""
         start_s = 60 * self._settings.start_timeout_min
         silent_s = 60 * self._settings.unreachable_min + LONGEST_S + self._settings.sync_interval
         if known.machine.standing is Standing.ENDING or num in self._doomed:
-            return
+            return False
         if not known.has_signed and now - known.bought > start_s:
             said = self._provider.last_words(known.machine)
             error = JobError(
@@ -415,8 +438,9 @@ class Machines:
             )
             asks.refuse(self._sweep, num, error)
         elif not known.has_signed or now - known.heard <= silent_s:
-            return
+            return False
         self._provider.end([known.machine])
+        return True
 
     def _see_off(self, listed: dict[str, Machine], now: float) -> None:
         """See machines gone that have nothing to do any more."""
@@ -443,17 +467,22 @@ class Machines:
             self._provider.end(ending)
 
 
-def fate_of(machine: Machine, lifetime_min: int) -> Fate:
-    """Return what has become of the jobs of a machine that is gone."""
+def fate_of(machine: Machine, lifetime: JobError | None) -> Fate:
+    """Return what has become of the jobs of a machine that is gone.
+
+    Parameters
+    ----------
+    machine
+        The machine.
+    lifetime
+        That its time was over, if it was.
+    """
     why = f": {machine.reason}" if machine.reason else ""
     if machine.reclaimed:
         error = JobError("MachineReclaimed", f"{machine.id} was taken back{why}")
         return Fate(JobState.PREEMPTED, error)
-    if machine.launched and time.time() - machine.launched > 60 * lifetime_min:
-        error = JobError(
-            "MachineLifetime", f"{machine.id} has ended after {lifetime_min} min (max_lifetime_min)"
-        )
-        return Fate(JobState.TIMEOUT, error)
+    if lifetime is not None:
+        return Fate(JobState.TIMEOUT, lifetime)
     return Fate(JobState.LOST, JobError("MachineGone", f"{machine.id} is gone{why}"))
 
 

@@ -43,9 +43,11 @@ def run(options: argparse.Namespace) -> int:
         return 0
     path = _log_of_attempt(sweep, job, log, options.attempt)
     if not path.exists():
-        state = standing_of(sweep, job).state
-        hint = "" if state.final else " (-f waits for it)"
-        _note(f"job {job.num} is {state} and has no {path.name}{hint}")
+        known = standing_of(sweep, job)
+        hint = "" if known.state.final else " (-f waits for it)"
+        if known.error is not None:
+            hint = f": {known.error.type}: {known.error.message}"
+        _note(f"job {job.num} is {known.state} and has no {path.name}{hint}")
         return NOTHING
     with path.open("rb") as stream:
         written = _copy(stream, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from launchkit.cloud.machines import Machines
 from launchkit.cloud.providers import Offer, Provider
 from launchkit.cloud.purchase import Purchase
 from launchkit.cloud.stores import Store
-from launchkit.job import Job, JobState
+from launchkit.job import Attempt, Job, JobState, end
 from launchkit.modes import baggage as baggage_room
 from launchkit.modes.baggage import Baggage
 from launchkit.modes.base import Plan, Stop, known_state
@@ -40,6 +41,8 @@ UNKNOWN = "0" * 64
 """What stands for a SHA-256 in a dry run."""
 END_S = 180.0
 """How long it may take a machine to be gone that was ended."""
+LIBRARIES = ("boto3", "botocore", "s3transfer", "google", "googleapiclient")
+"""What tells each request where INFO is shown, as Hydra does."""
 UNSURE_S = 60.0
 """For how long after a request was begun its machines may yet appear in the provider's list."""
 MARGIN_S = 30.0
@@ -250,7 +253,30 @@ class CloudMode(FarMode[S]):
         fate = self._carriers.fates.pop(pack, None)
         known = super()._death(pack, code)
         refused = known.error is not None and known.error.type != "CarrierEnded"
+        if fate is not None or refused:
+            self._keep_log(pack)
         return known if fate is None or refused else Stop(fate.state, fate.error)
+
+    def _settle(self, num: int, code: int, died: Stop | None) -> Attempt:
+        job, pack = self._jobs[num], self._pack_of[num]
+        attempt = super()._settle(num, code, died)
+        if attempt.state is JobState.PREEMPTED and self._carriers is not None:
+            over = self._carriers.lifetime_error(pack)
+            if over is not None:
+                # It was asked to stop as if the provider wanted the machine back.
+                with contextlib.suppress(OSError):
+                    return end(job, JobState.TIMEOUT, exit_code=attempt.exit_code, error=over)
+        return attempt
+
+    def _keep_log(self, pack: int) -> None:
+        """Keep what a machine has said of itself, on which something went wrong."""
+        assert self._carriers is not None
+        assert self.sweep is not None
+        with contextlib.suppress(*machines.TROUBLE):
+            text = self._carriers.log(pack)
+            if text:
+                with self.new_log(self.sweep, pack).open("a", encoding="utf-8") as stream:
+                    stream.write(text)
 
     def has_ended(self, num: int, state: JobState) -> bool:
         """Tell that only the machine says when a job has ended."""
@@ -258,6 +284,9 @@ class CloudMode(FarMode[S]):
 
     def _open(self) -> tuple[Provider, Store]:
         if self._provider is None or self._store is None:
+            for library in map(logging.getLogger, LIBRARIES):
+                if library.level == logging.NOTSET:
+                    library.setLevel(logging.WARNING)
             try:
                 self._store, self._provider = self.make_store(), self.make_provider()
             except (stores.StoreError, providers.ProviderError) as error:

@@ -78,7 +78,7 @@ def end_all(ids: list[str]) -> None:
         return
     client("ec2").terminate_instances(InstanceIds=ids)
     for id in ids:
-        wait_for(lambda id=id: not machine(id)["running"], 20)
+        wait_for(lambda id=id: not machine(id)["running"])
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -258,3 +260,61 @@ def test_objects_are_encrypted(machine: AgentMachine, proxy: FaultyProxy) -> Non
 def test_any_python_from_3_6_on_understands_it(name: str) -> None:
     path = startup.agent_files()[name]
     ast.parse(path.read_text(), feature_version=(3, 6))
+
+
+class Metadata:
+    """The metadata service of EC2, as far as a spot notice goes."""
+
+    def __init__(self) -> None:
+        self.taken = threading.Event()
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                self.answer(200, "a-token")
+
+            def do_GET(self) -> None:
+                if self.headers["X-aws-ec2-metadata-token"] != "a-token":
+                    self.answer(401, "")
+                elif service.taken.is_set() and self.path.endswith("spot/instance-action"):
+                    self.answer(200, '{"action": "terminate"}')
+                else:
+                    self.answer(404, "")
+
+            def answer(self, status: int, text: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_a_machine_that_is_taken_back_uploads_the_last_of_its_jobs(machine: AgentMachine) -> None:
+    metadata = Metadata()
+    address = f"http://127.0.0.1:{metadata.server.server_port}"
+    machine.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = address
+    machine.runs(STOPS)
+    machine.start()
+    try:
+        wait_for((machine.root / NAME / "0" / "begun").exists)
+        metadata.taken.set()
+        assert machine.join() == 0
+    finally:
+        metadata.server.shutdown()
+        metadata.server.server_close()
+    assert machine.files()[f"{NAME}/0/stopped"] == b"stopped\n"
+    assert machine.look().packs[PACK].code == 75
+    assert "the machine is taken back" in machine.log
+
+
+def test_what_goes_wrong_in_itself_keeps_no_machine_running(machine: AgentMachine) -> None:
+    machine.runs(f"rm -rf ../.agent/said; echo no folder >../.agent/said; {STOPS}")
+    machine.start()
+    assert machine.join(90) == 0
+    assert (machine.root / NAME / "0" / "stopped").exists()
+    assert "the machine ends early" in machine.log

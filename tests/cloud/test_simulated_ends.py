@@ -17,6 +17,7 @@ from simulated_aws import (
     Renter,
     client,
     described,
+    end_all,
     machine,
     renting,
     request,
@@ -32,40 +33,6 @@ pytestmark = pytest.mark.cloud
 def aws() -> Iterator[Renter]:
     with renting() as renter:
         yield renter
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Start a daemon of one's own, whose endpoint is that of the environment."""
-    if os.getuid() != 0:
-        pytest.skip("a simulated machine needs root")
-    with socket.create_server(("", 0)) as free:
-        port = free.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    program = Path(testbed.__file__).parent / "clouds" / "aws_daemon.py"
-    python = testbed.STATE / "clouds" / "venv-aws" / "bin" / "python"
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([python, program, tmp_path, str(port)])
-        started.append(process)
-        wait_for(lambda: answers(endpoint), 30)
-        return process
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        yield start
-    for process in started:
-        process.terminate()
-        process.wait(30)
-
-
-def answers(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{endpoint}/_testbed/", timeout=5) as response:
-            return response.status == 200
-    except OSError:
-        return False
 
 
 def test_a_spot_machine_is_told_before_it_is_taken(aws):
@@ -122,6 +89,47 @@ def test_a_machine_that_is_cut_off_goes_on(aws):
     wait_for(lambda: machine(id)["log"].endswith("reached\n"))
 
 
+def test_machines_that_come_and_go_do_not_cut_off_others(aws):
+    (id,) = aws.run(
+        """
+        echo up
+        while curl -s -o /dev/null -m 2 $AWS_ENDPOINT_URL/_testbed/; do sleep 0.05; done
+        echo "cut off"; sleep 1000
+        """
+    )
+    wait_for_word(id, "up")
+    for _ in range(3):
+        end_all(aws.run("sleep 1000", many=2))
+    assert "cut off" not in machine(id)["log"]
+    assert machine(id)["running"]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a daemon of one's own, whose endpoint is that of the environment."""
+    if os.getuid() != 0:
+        pytest.skip("a simulated machine needs root")
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    program = Path(testbed.__file__).parent / "clouds" / "aws_daemon.py"
+    python = testbed.STATE / "clouds" / "venv-aws" / "bin" / "python"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([python, program, tmp_path, str(port)])
+        started.append(process)
+        wait_for(lambda: answers(endpoint), 30)
+        return process
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield start
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
 def test_the_machines_of_a_daemon_that_was_killed_are_ended_by_the_next(daemon, tmp_path):
     first = daemon()
     asked = request("echo up; sleep 1000", "none", 2)
@@ -152,3 +160,11 @@ def test_a_daemon_takes_its_machines_with_it(daemon, tmp_path):
     assert process.wait(20) == 0
     assert not machine_process.exists()
     assert not Path("/var/lib/launchkit", id).exists()
+
+
+def answers(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_testbed/", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False

@@ -80,9 +80,9 @@ def test_a_connection_breaks(aws, kind):
 
 def test_what_is_lost_has_been_done(aws):
     s3 = client("s3")
-    with fault("lose", path=f"{aws.bucket}/a", method="PUT", count=1):
-        with pytest.raises(botocore_errors.BotoCoreError):
-            s3.put_object(Bucket=aws.bucket, Key="a", Body=CONTENT)
+    lost = fault("lose", path=f"{aws.bucket}/a", method="PUT", count=1)
+    with lost, pytest.raises(botocore_errors.BotoCoreError):
+        s3.put_object(Bucket=aws.bucket, Key="a", Body=CONTENT)
     assert read(s3, aws.bucket) == CONTENT
 
 

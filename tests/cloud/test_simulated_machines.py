@@ -24,25 +24,13 @@ from simulated_aws import (
 
 pytestmark = pytest.mark.cloud
 
+SYSRQ = Path("/proc/sysrq-trigger")
+
 
 @pytest.fixture
 def aws() -> Iterator[Renter]:
     with renting() as renter:
         yield renter
-
-
-SYSRQ = Path("/proc/sysrq-trigger")
-
-
-def containers_of(id: str) -> list[str]:
-    known = subprocess.run(
-        ["docker", "ps", "-aq"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    return [
-        each
-        for each in known
-        if id in subprocess.run(["docker", "inspect", each], capture_output=True, text=True).stdout
-    ]
 
 
 def test_a_machine_runs_its_script_with_the_role_of_its_profile_and_ends_itself(aws):
@@ -113,11 +101,12 @@ def test_of_two_machines_each_is_alone(aws):
 
 
 def test_a_timer_ends_a_machine_unless_it_is_cancelled(aws):
-    testbed.aws_control("POST", "next", {"script": aws.bucket, "minute_s": 1, "count": 1})
-    (id,) = aws.run("shutdown -P +1; shutdown -c; shutdown -P +2; date +%s.%N; sleep 1000")
-    began = time.monotonic()
-    wait_for(lambda: state(id) == "terminated")
-    assert time.monotonic() - began >= 1.5
+    testbed.aws_control("POST", "next", {"script": aws.bucket, "minute_s": 0.5, "count": 2})
+    (cancelled,) = aws.run("shutdown -P +1; shutdown -c; sleep 1000")
+    (timed,) = aws.run("shutdown -P +4; date +%s; sleep 1000")
+    wait_for(lambda: state(timed) == "terminated")
+    assert time.time() - int(machine(timed)["log"].splitlines()[-1]) >= 2
+    assert state(cancelled) == "running"
 
 
 @pytest.mark.skipif(not SYSRQ.exists(), reason="this kernel has no such file")
@@ -193,3 +182,13 @@ def test_a_machine_is_not_told_which_objects_are_not_there(aws):
     )
     assert "(403)" in wait_for_word(id, "done")
     assert error_of(lambda: client("s3").head_object(Bucket=aws.bucket, Key="nothing"))[1] == 404
+
+
+def containers_of(id: str) -> list[str]:
+    known = told_by_docker("ps", "--all", "--quiet").split()
+    return [each for each in known if id in told_by_docker("inspect", each)]
+
+
+def told_by_docker(*words: str) -> str:
+    # A container may be gone by now: that is no failure.
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False).stdout

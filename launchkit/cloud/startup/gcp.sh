@@ -19,7 +19,7 @@ get_tool() {
   # Where there is Ubuntu, it is a snap.
   PATH=$PATH:/snap/bin
   export CLOUDSDK_CONFIG="$root/.agent/gcloud"
-  if has gcloud && gcloud storage cp --help >/dev/null 2>&1; then
+  if has gcloud; then
     tool=gcloud
   elif has gsutil; then
     tool=gsutil

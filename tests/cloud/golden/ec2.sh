@@ -195,9 +195,9 @@ get_bundle() {
   hash -r
 }
 
-get() { timeout 900 aws s3 cp --only-show-errors "$store/$1" "$2"; }
+get() { timeout 900 aws s3 cp --cli-connect-timeout 10 --cli-read-timeout 30 --only-show-errors "$store/$1" "$2"; }
 
-put() { timeout 120 aws s3 cp --only-show-errors --sse AES256 --no-guess-mime-type "$1" "$store/$2"; }
+put() { timeout 120 aws s3 cp --cli-connect-timeout 10 --cli-read-timeout 30 --only-show-errors --sse AES256 --no-guess-mime-type "$1" "$store/$2"; }
 
 leave() { timeout 60 aws ec2 terminate-instances --region "$home" --instance-ids "$machine" >/dev/null; }
 

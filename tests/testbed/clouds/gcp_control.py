@@ -13,6 +13,9 @@ from gcp_objects import Objects
 from gcp_web import Answer, Request, Site, bad_request, not_found
 from gcp_world import Instance, Shortage, World
 
+_COMING: dict[str, Any] = {"running": True, "state": "starting", "how": "", "exit": None, "log": ""}
+"""What is told of a machine whose instance is not up yet."""
+
 
 class Control:
     """The paths; their list is in the README of the testbed."""
@@ -118,7 +121,7 @@ class Control:
             for told in reversed(self._lives.status()):
                 if told["id"] == name:
                     return told
-            raise not_found(f"there is no machine {name}")
+            return {**_COMING, "id": self._instance(name).name}
         instance = self._instance(name)
         if request.method != "POST":
             raise not_found(f"the testbed has no {request.method} {request.path}")

@@ -22,6 +22,8 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "roles/storage.objectUser": _OBJECTS,
     "roles/storage.objectViewer": ("storage.objects.get", "storage.objects.list"),
     "roles/storage.objectCreator": ("storage.objects.create",),
+    "roles/storage.legacyObjectReader": ("storage.objects.get",),
+    "roles/storage.legacyBucketReader": ("storage.buckets.get", "storage.objects.list"),
     "roles/compute.admin": (r"compute\..*",),
     "roles/compute.instanceAdmin.v1": (r"compute\.(instances|disks|zoneOperations)\..*",),
     "roles/compute.viewer": (r"compute\..*\.(get|list)",),

@@ -45,6 +45,12 @@ class Network:
         """The namespace."""
         return _NAMESPACES / self.name
 
+    @property
+    def link_address(self) -> str:
+        """The address of the wire's end there: this machine may still know it of a former one."""
+        high, low = socket.inet_aton(self.address)[2:]
+        return f"02:6c:6b:01:{high:02x}:{low:02x}"
+
     def cut(self) -> None:
         """Cut the wire."""
         _ip(f"link set {self.name} down")
@@ -116,7 +122,7 @@ def connect() -> Network:
     name = network.name
     try:
         _ip(
-            f"link add {name} type veth peer name eth0 netns {name}",
+            f"link add {name} type veth peer name eth0 address {network.link_address} netns {name}",
             f"link set {name} master {BRIDGE} up",
         )
         _ip(

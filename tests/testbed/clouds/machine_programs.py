@@ -35,7 +35,7 @@ exec shutdown -P now
 
 _SYSTEMCTL = """\
 #!/bin/sh
-verb= unit= quiet=
+verb='' unit='' quiet=''
 for word in "$@"; do
   case $word in
     -q | --quiet) quiet=yes ;;
@@ -86,7 +86,7 @@ for path in "$@"; do :; done
 _PACKAGES = """\
 #!/bin/sh
 name=$(basename "$0")
-installing= code=0
+installing='' code=0
 for word in "$@"; do
   case $word in
     -*) continue ;;
