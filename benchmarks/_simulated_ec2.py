@@ -78,9 +78,9 @@ class Aws:
         told = self._control("GET", f"requests?since={self._mark}&path={path}&machine=")
         return list(told["requests"])
 
-    def uploaded(self) -> int:
-        """Return how many bytes have been brought to the bucket since the beginning."""
-        sent = [each for each in self.requests(BUCKET) if each["service"] == "s3"]
+    def uploaded(self, path: str) -> int:
+        """Return how many bytes have been brought there since the beginning."""
+        sent = [each for each in self.requests(path) if each["service"] == "s3"]
         return sum(each["bytes_in"] for each in sent)
 
     def image(self) -> str:

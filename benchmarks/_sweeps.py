@@ -87,6 +87,13 @@ class App:
         The text of its program.
     modules
         The text of other modules, by file name.
+
+    Attributes
+    ----------
+    directory
+        Where it is.
+    env
+        The environment of its runs.
     """
 
     def __init__(
@@ -102,28 +109,33 @@ class App:
         git = ["git", "-c", "user.name=b", "-c", "user.email=b@localhost", "-C", str(directory)]
         for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "app"]):
             subprocess.run([*git, *words], check=True)
-        self._env = {
+        self.env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
 
     def sweep(self, launcher: tuple[str, ...], jobs: int, *, sample_memory: bool = False) -> Sweep:
         """Run a sweep of so many jobs, and check that each has run."""
+        command, directory = self.command(launcher, jobs)
+        done = run(command, self.directory, self.env, sample_memory=sample_memory)
+        _check(directory, jobs, done)
+        return Sweep(done, directory)
+
+    def command(self, launcher: tuple[str, ...], jobs: int) -> tuple[list[str], Path]:
+        """Return the words that run a sweep of so many jobs, and its directory."""
         self._sweeps += 1
         directory = self.directory / f"sweep{self._sweeps}"
         # A list, so that one job is a sweep too.
         values = ",".join(map(str, range(jobs))) if jobs > 1 else "choice(0)"
-        command = [sys.executable, "app.py", "-m", f"x={values}", f"hydra.sweep.dir={directory}"]
-        done = run([*command, *launcher], self.directory, self._env, sample_memory=sample_memory)
-        _check(directory, jobs, done)
-        return Sweep(done, directory)
+        words = [sys.executable, "app.py", "-m", f"x={values}", f"hydra.sweep.dir={directory}"]
+        return [*words, *launcher], directory
 
     def once(self, *, sample_memory: bool = False) -> Run:
         """Run the program once, without a launcher."""
         self._sweeps += 1
         place = f"hydra.run.dir={self.directory / f'sweep{self._sweeps}'}"
         command = [sys.executable, "app.py", place]
-        return run(command, self.directory, self._env, sample_memory=sample_memory)
+        return run(command, self.directory, self.env, sample_memory=sample_memory)
 
 
 class Sweep:

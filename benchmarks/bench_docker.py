@@ -15,7 +15,6 @@ removed outside of the measurement.
 
 from __future__ import annotations
 
-import compileall
 import json
 import os
 import subprocess
@@ -27,11 +26,12 @@ from pathlib import Path
 from _containers import IMAGE, LOCAL_DOCKER, need_docker
 from _doodad_jobs import Jobs
 from _measure import Comparison, compare, report
+from _packages import install_packages
 from _processes import RunFailed, run
 from _sweeps import App, app, arguments
 
 from launchkit.doodad import engine
-from launchkit.outside import docker, needs
+from launchkit.outside import docker
 
 LABEL = f"launchkit-bench={os.getpid()}"
 AT_A_TIME = 2
@@ -154,18 +154,6 @@ class Doodad:
         mount = f"type=bind,source={self._output},target=/output"
         remove = ["find", "/output", "-mindepth", "1", "-delete"]
         subprocess.run(["docker", "run", "--rm", "--mount", mount, IMAGE, *remove], check=True)
-
-
-def install_packages(target: Path) -> None:
-    """Make a directory of the import path that has what the app imports, as pip makes it."""
-    for need in needs.needs():
-        if need.dist == needs.OWN:
-            continue
-        for name, source in need.files.items():
-            path = target / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(source.read_bytes())
-    compileall.compile_dir(target, quiet=1)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
+import googleapiclient.discovery
 import testbed
 from cloud_case import Cloud
 from google.api_core.exceptions import Conflict
@@ -11,6 +14,9 @@ from google.cloud import storage
 
 BUCKET = "launchkit-tests"
 ZONE = "us-central1-a"
+OTHER_ZONE = "us-central1-b"
+QUIET_ZONE = "asia-east1-b"
+"""Where no other test rents anything."""
 
 
 class _Gcp(Cloud):
@@ -25,10 +31,18 @@ class _Gcp(Cloud):
         bucket = storage.Client().bucket(self.bucket)
         bucket.iam_configuration.public_access_prevention = "enforced"
         bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-        try:
+        with contextlib.suppress(Conflict):
             bucket.create()
-        except Conflict:
-            pass
+
+    @functools.cached_property
+    def compute(self) -> Any:
+        """Google's own client of the compute API."""
+        return googleapiclient.discovery.build(
+            "compute",
+            "v1",
+            cache_discovery=False,
+            client_options={"api_endpoint": f"{testbed.GCP_ENDPOINT}/compute/v1/"},
+        )
 
     def hosts(self, sweep: str) -> set[str]:
         return {machine.id for machine in self.machines(sweep)}
