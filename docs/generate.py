@@ -108,7 +108,9 @@ def _all_settings(group: Group, groups: dict[str, Group]) -> list[Setting]:
     common: dict[str, Setting] = {}
     for base in group.bases:
         for setting in _all_settings(groups[base], groups):
-            (common if setting in groups["SweepConf"].settings else found)[setting.name] = setting
+            kept = common if setting in groups["SweepConf"].settings else found
+            # What a dataclass says anew, its default say, counts.
+            kept.setdefault(setting.name, setting)
     return [*found.values(), *common.values()]
 
 
@@ -144,6 +146,8 @@ def _yaml(value: ast.expr) -> str:
         if isinstance(factory, ast.Lambda):
             return f"[{', '.join(ast.literal_eval(factory.body))}]"
         return {"list": "[]", "dict": "{}"}.get(ast.unparse(factory), ast.unparse(factory))
+    if isinstance(value, ast.Name):  # MISSING
+        return "???"
     literal = ast.literal_eval(value)
     if literal is None:
         return "null"

@@ -188,11 +188,7 @@ def _shortened(found: re.Match[str]) -> str:
 
 def _environment() -> Mapping[str, str]:
     """Return the environment of the commands: `python` and `launchkit` are this interpreter's."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT
-    }
+    kept = {name: value for name, value in os.environ.items() if name in KEPT}
     here = Path(sys.executable).parent
     return {"LANG": "C.UTF-8", **kept, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
 

@@ -14,6 +14,9 @@ TESTS = Path(__file__).parent
 # What the tests of the modes share, wherever they are.
 sys.path += [str(TESTS / folder) for folder in ("testbed", "outside", "hydra", "cloud")]
 
+# They assert as well as the tests do.
+pytest.register_assert_rewrite("cloud_case", "cloud_contract", "cloud_scenarios", "mode_case")
+
 # A shell in the background ignores Ctrl-C, nohup the end of the terminal, and all that they
 # start inherits that: the programs that the tests start and interrupt would never stop.
 for number, handler in (

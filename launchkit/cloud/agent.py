@@ -63,11 +63,7 @@ class Agent:
         self._folder = Path(facts["root"], ".agent")
         self._cloud = Google() if google else Amazon()
         self._haste = GOOGLE if google else AMAZON
-        self._tool = (
-            Storage(facts["store"])
-            if google
-            else Tool(facts["tool"], facts["store"], facts["region"])
-        )
+        self._tool = Storage(facts["store"]) if google else Tool(facts["store"], facts["region"])
         self._sync = Sync(facts, self._folder, self._tool)
         self._wake = threading.Event()
         self._told_to_end = threading.Event()

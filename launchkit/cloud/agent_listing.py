@@ -14,7 +14,6 @@ LOG = logging.getLogger("launchkit.agent")
 LONGEST_KEY = 1024
 UNFINISHED = re.compile(rb"(^|/)\.[^/]+\.[0-9a-f]{12}\.tmp$")
 """Files that have not been given their names yet; as in `launchkit.outside.exchange`."""
-VERSION = re.compile(rb"#[0-9]+$")
 SAID = re.compile(rb"carriers/[^/]+\.log|asks/[^/]+\.refused")
 """What comes home of the sweep's own directory."""
 NOT_THEIRS = frozenset(
@@ -55,16 +54,12 @@ class Listing:
         The name of the sweep's directory.
     base
         What names begin with in the bucket.
-    tool
-        The program that uploads them.
     """
 
-    def __init__(self, root: str, name: str, base: str, tool: str) -> None:
+    def __init__(self, root: str, name: str, base: str) -> None:
         self._root = os.fsencode(root)
         self._own = os.fsencode(name) + b"/.launchkit"
         self._room = LONGEST_KEY - len(base.encode()) - 1
-        # It takes that for the number of an object's version.
-        self._versions = tool == "gcloud"
         self._left_out: set[bytes] = set()
 
     def scan(self) -> "list[Entry]":
@@ -130,6 +125,4 @@ class Listing:
             return self.leave_out(name, "its name is too long")
         if b"\n" in name or b"\r" in name:  # Google's take none, the programs have trouble with it
             return self.leave_out(name, "its name has a line break")
-        if self._versions and VERSION.search(name):
-            return self.leave_out(name, "gcloud does not upload names that end so")
         return True

@@ -26,6 +26,8 @@ SILENCE_S = 30.0
 """How long nothing may come, or go, before a request is given up."""
 BLOCK = 2**18
 TRIES = 3
+PAUSE_S = 1.0
+"""The longest pause before the second try; before the third, twice that."""
 NOTHING = frozenset([304, 403, 404])
 """What is said where there is no object, or no other one; to who may not list, there is none."""
 LATER = frozenset([401, 408, 429, 500, 502, 503, 504])
@@ -182,7 +184,7 @@ def _patiently(attempt: "Callable[[], Any]", key: str, over: "Done") -> Any:
                 raise ToolError("no connection to Cloud Storage: " + problem) from None
         if over():
             raise Abandoned
-        time.sleep(random.uniform(0.2, 1.0) * (TRIES - left))
+        time.sleep(random.uniform(0.2, 1.0) * PAUSE_S * (TRIES - left))
     raise AssertionError  # the last attempt returns or raises
 
 

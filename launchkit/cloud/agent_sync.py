@@ -43,7 +43,7 @@ class Sync:
         self._pack: int = facts["pack"]
         self._tool = tool
         root, name, last = facts["root"], facts["name"], self._base.rpartition("/")[2]
-        self._tree = Tree(root, name, self._base, facts["tool"])
+        self._tree = Tree(root, name, self._base)
         self._asks = Path(root, name, ".launchkit", "asks")
         self._log = folder / "log"
         self._files = folder / "files" / last

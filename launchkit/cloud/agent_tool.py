@@ -1,4 +1,4 @@
-"""The program of a machine that talks to its bucket: ``aws``, ``gcloud`` or ``gsutil``."""
+"""The bucket of a machine of Amazon's, which the program ``aws`` talks to."""
 # Python 3.6 is to run this: no `from __future__ import annotations`; what it lacks is in quotes.
 
 import os
@@ -24,10 +24,8 @@ NOTHING = (
     "404",
     "403",
     "AccessDenied",
-    "matched no",
-    "No URLs",
 )
-"""What the programs say where there is no object, or no other one than before.
+"""What the program says where there is no object, or no other one than before.
 
 S3 tells only those who may list the whole bucket that there is none.
 """
@@ -42,10 +40,8 @@ class Tool:
 
     Parameters
     ----------
-    name
-        ``aws``, ``gcloud`` or ``gsutil``.
     store
-        The address of the bucket: ``s3://bucket`` or ``gs://bucket``.
+        The address of the bucket: ``s3://bucket``.
     region
         The region of the bucket; empty for what the environment says.
 
@@ -59,8 +55,7 @@ class Tool:
         When one has worked last, by the monotonic clock.
     """
 
-    def __init__(self, name: str, store: str, region: str) -> None:
-        self._name = name
+    def __init__(self, store: str, region: str) -> None:
         self._store = store
         self._environment = dict(os.environ, LC_ALL="C.UTF-8")
         if region:
@@ -87,14 +82,10 @@ class Tool:
         ToolError
             If not all of it has been uploaded.
         """
-        around = self._store + "/" + "".join(prefix.rpartition("/")[:2])
-        command = {
-            "aws": [*AWS, "s3", "cp", "--recursive", "--only-show-errors", "--sse", "AES256",
-                    "--no-guess-mime-type", str(folder), f"{self._store}/{prefix}"],
-            # These two keep the name of a folder that they copy into another.
-            "gcloud": ["gcloud", "storage", "cp", "--recursive", str(folder), around],
-            "gsutil": ["gsutil", "-m", "-q", "cp", "-r", str(folder), around],
-        }[self._name]  # fmt: skip
+        command = [
+            *(*AWS, "s3", "cp", "--recursive", "--only-show-errors", "--sse", "AES256"),
+            *("--no-guess-mime-type", str(folder), f"{self._store}/{prefix}"),
+        ]
         timeout = BASE_S + size / BYTES_PER_S
         if self.leaving and size < QUICK_BYTES:
             # One that gets no answer is to be tried once more.
@@ -110,11 +101,7 @@ class Tool:
             If not all of them are here then.
         """
         source = f"{self._store}/{prefix}/"
-        command = {
-            "aws": [*AWS, "s3", "cp", "--recursive", "--only-show-errors", source, str(folder)],
-            "gcloud": ["gcloud", "storage", "cp", "--recursive", source + "*", str(folder)],
-            "gsutil": ["gsutil", "-m", "-q", "cp", "-r", source + "*", str(folder)],
-        }[self._name]
+        command = [*AWS, "s3", "cp", "--recursive", "--only-show-errors", source, str(folder)]
         self._call(command, 15 * BASE_S, fetches=True)
 
     def get(self, key: str, path: Path, *, again: bool = False) -> bool:
@@ -127,8 +114,7 @@ class Tool:
         path
             The file, which gets its name once it is whole.
         again
-            Whether it is of interest only if it has changed since the last time, where the
-            program can tell.
+            Whether it is of interest only if it has changed since the last time.
 
         Raises
         ------
@@ -147,14 +133,11 @@ class Tool:
             raise
         finally:
             shutil.rmtree(str(folder), ignore_errors=True)
-        if self._name == "aws" and again:
+        if again:
             self._etags[key] = said.strip()
         return True
 
     def _get_command(self, key: str, path: Path, again: bool) -> "list[str]":
-        if self._name != "aws":
-            copy = {"gcloud": ["gcloud", "storage", "cp"], "gsutil": ["gsutil", "-q", "cp"]}
-            return [*copy[self._name], f"{self._store}/{key}", str(path)]
         known = self._etags.get(key) if again else None
         bucket = self._store.partition("://")[2]
         return [
@@ -192,7 +175,7 @@ class Tool:
         while True:
             left = min(until, self.until) - time.monotonic()
             if left <= 0 or (fetches and self.leaving):
-                raise ToolError(f"{self._name} does not come to an end")
+                raise ToolError("aws does not come to an end")
             try:
                 process.wait(min(LOOK_S, left))
             except subprocess.TimeoutExpired:

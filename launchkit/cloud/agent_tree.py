@@ -49,13 +49,11 @@ class Tree:
         The name of the sweep's directory.
     base
         What names begin with in the bucket.
-    tool
-        The program that uploads them.
     """
 
-    def __init__(self, root: str, name: str, base: str, tool: str) -> None:
+    def __init__(self, root: str, name: str, base: str) -> None:
         self._root = os.fsencode(root)
-        self._listing = Listing(root, name, base, tool)
+        self._listing = Listing(root, name, base)
         self._last = os.fsencode(base.rpartition("/")[2])
         self._known: dict[bytes, Known] = {}
         self._staged: dict[bytes, Known] = {}

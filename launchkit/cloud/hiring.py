@@ -70,13 +70,18 @@ class Hiring:
         self._waiting: dict[int, _Waiting] = {}
         self._jobs: dict[int, tuple[int, ...]] = {}
         self._order: Order | None = None
-        self._tries = 0
+        self._tries = self._had = 0
         self._lacking_since = self._next = 0.0
 
     @property
     def waiting(self) -> tuple[int, ...]:
         """The packs that have no machine."""
         return tuple(self._waiting)
+
+    @property
+    def asking(self) -> str | None:
+        """The token of the request of which it is not known yet what it brings; None, mostly."""
+        return None if self._order is None else self._order.token
 
     def jobs_of(self, pack: int) -> tuple[int, ...]:
         """Return the numbers of the jobs of a pack."""
@@ -110,6 +115,8 @@ class Hiring:
         Unreachable, Expired
             If it is not known whether something was bought: the next call asks the same again.
         """
+        if many < self._had:  # one has ended, and another may be had instead
+            self._had, self._next = 0, 0.0
         if not self._waiting or time.monotonic() < self._next:
             return []
         order = self._order or self._next_order(many)
@@ -122,7 +129,7 @@ class Hiring:
             machines = self._provider.start(order)
         except NoCapacity as error:
             self._void(order)
-            self._wait_for_capacity(order, error)
+            self._wait_for_capacity(order, error, many)
             return []
         except Expired:
             raise
@@ -198,12 +205,15 @@ class Hiring:
             most = min(most, affordable)
         return most
 
-    def _wait_for_capacity(self, order: Order, error: NoCapacity) -> None:
+    def _wait_for_capacity(self, order: Order, error: NoCapacity, many: int) -> None:
         now = time.monotonic()
         limit_min = self._settings.capacity_wait_min
         if not self._lacking_since:
-            self._lacking_since = now
             log.warning("%s; asked again for up to %g min (capacity_wait_min)", error, limit_min)
+        # While there are others of ours, theirs is what we wait for.
+        if many or not self._lacking_since:
+            self._lacking_since = now
+        self._had = many
         waited = now - self._lacking_since
         if waited > 60 * limit_min:
             packs = [num for num in _packs(order) if self._waiting.pop(num, None)]

@@ -81,6 +81,11 @@ class Ledger:
         """The tokens of requests of which it is not known what became of them, and when."""
         return dict(self._open)
 
+    def asked(self, token: str) -> int:
+        """Return how many machines a request was for."""
+        many: int = self._orders[token]["many"]
+        return many
+
     @property
     def has_left(self) -> bool:
         """Whether there may be machines that are not gone."""

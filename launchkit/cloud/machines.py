@@ -10,7 +10,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -132,6 +133,8 @@ class Machines:
         self._lookers = ThreadPoolExecutor(LOOKERS, "launchkit-look")
         self._fetchers = ThreadPoolExecutor(FETCHERS, "launchkit-fetch")
         self._next = self._next_inspection = 0.0
+        # Until when all that machines have said is known here.
+        self._listened = time.monotonic()
         self._troubles = 0
         self.fates: dict[int, Fate] = {}
         """What has become of packs whose machines have ended before them."""
@@ -274,13 +277,30 @@ class Machines:
         self._next = time.monotonic() + interval
 
     def _round(self) -> None:
-        self._depot.renew_lease(LEASE_S)
-        self._deliver()
-        self._depot.put_asks(self._hired)
-        self._end_doomed()
-        self._buy()
-        self._listen()
-        self._inspect()
+        """Ask all that is due; where the bucket does not answer the provider may, and vice versa.
+
+        The first trouble is raised once all has been asked.
+        """
+        bucket, provider = True, False
+        troubles: dict[bool, Exception] = {}
+        steps: tuple[tuple[bool, Callable[[], object]], ...] = (
+            (bucket, lambda: self._depot.renew_lease(LEASE_S)),
+            (bucket, self._deliver),
+            (bucket, lambda: self._depot.put_asks(self._hired)),
+            (provider, self._end_doomed),
+            (provider, self._buy),
+            (bucket, self._listen),
+            (provider, self._inspect),
+        )
+        for of, ask in steps:
+            if of in troubles:
+                continue
+            try:
+                ask()
+            except TROUBLE as error:
+                troubles[of] = error
+        if troubles:
+            raise next(iter(troubles.values()))
 
     def _bear(self, error: Exception) -> None:
         """Try again in a while: what runs there is as it was."""
@@ -322,7 +342,7 @@ class Machines:
 
     def _buy(self) -> None:
         try:
-            bought = self._hiring.buy(len(self._hired))
+            bought = self._hiring.buy(len(self._hired) + len(self._leaving))
         except NotBought as problem:
             self._refuse(problem.packs, problem.error)
             return
@@ -344,6 +364,7 @@ class Machines:
         """Bring home what has changed, of the machines that have something to say."""
         if not self._hired:
             return
+        began = time.monotonic()
         etags = self._depot.looks()
         news = {
             num: etag
@@ -351,6 +372,7 @@ class Machines:
             if num in self._hired and self._hired[num].etag != etag
         }
         self._hear(news)
+        self._listened = began
         self.looks += 1
 
     def _hear(self, news: dict[int, str]) -> None:
@@ -408,7 +430,7 @@ class Machines:
                 self._gone(num, machine)
             else:
                 known.machine = machine
-                ending |= machine.standing is Standing.ENDING or self._is_silent(num, known, now)
+                ending |= machine.standing is Standing.ENDING or self._is_silent(num, known)
         self._see_off(listed, now)
         soon = ending or self._leaving
         self._next_inspection = now + (INSPECT_SOON_S if soon else INSPECT_S)
@@ -422,13 +444,13 @@ class Machines:
         self.fates[num] = fate_of(machine, self.lifetime_error(num))
         self._end(num, GONE_CODE)
 
-    def _is_silent(self, num: int, known: _Hired, now: float) -> bool:
+    def _is_silent(self, num: int, known: _Hired) -> bool:
         """Tell whether a machine gives no sign of life for too long, which is ended then."""
         start_s = 60 * self._settings.start_timeout_min
         silent_s = 60 * self._settings.unreachable_min + LONGEST_S + self._settings.sync_interval
         if known.machine.standing is Standing.ENDING or num in self._doomed:
             return False
-        if not known.has_signed and now - known.bought > start_s:
+        if not known.has_signed and self._listened - known.bought > start_s:
             said = self._provider.last_words(known.machine)
             error = JobError(
                 "MachineSilent",
@@ -437,7 +459,7 @@ class Machines:
                 + (f"; its console ends with: {said}" if said else ""),
             )
             asks.refuse(self._sweep, num, error)
-        elif not known.has_signed or now - known.heard <= silent_s:
+        elif not known.has_signed or self._listened - known.heard <= silent_s:
             return False
         self._provider.end([known.machine])
         return True
@@ -455,7 +477,7 @@ class Machines:
             for name, machine in listed.items()
             if name not in ours
             and machine.standing in (Standing.STARTING, Standing.RUNNING)
-            and machine.token not in self._ledger.unsettled
+            and machine.token != self._hiring.asking
         ]
         late = [machine for machine, until in self._leaving.values() if now > until]
         ending = [
@@ -523,7 +545,11 @@ def end_all(
         alive = [machine for machine in left if machine.standing is not Standing.ENDING]
         if alive:
             provider.end(alive)
-        unsure = any(time.time() - since < unsure_s for since in ledger.unsettled.values())
+        found = Counter(machine.token for machine in listed)
+        unsure = any(
+            time.time() - since < unsure_s and found[token] < ledger.asked(token)
+            for token, since in ledger.unsettled.items()
+        )
         if not left and not unsure:
             ledger.settle(listed)
             return []

@@ -210,7 +210,7 @@ class CloudMode(FarMode[S]):
                     log.warning("%s is %s yet", machine.id, machine.standing.value)
             if hired.many:
                 known = self._offer is not None and self._offer.price_per_hour is not None
-                cost = f", at most {hired.cost():.2f} USD" if known else ""
+                cost = f", at most {purchase.usd(hired.cost())}" if known else ""
                 log.info("machines: %d%s", hired.many, cost)
             self._kill_at.clear()
         super().close(sweep)

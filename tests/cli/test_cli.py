@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from launchkit import cli, doctor
+from launchkit.cloud import logins
 from launchkit.launcher_util import ExperimentsFailed, run_experiment
 from launchkit.logging import logger
 from launchkit.modes import registry
@@ -159,11 +160,15 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
     listed = set(re.findall(r"^    (\w+)(?:  |$)", said, re.MULTILINE))
     assert listed == {
         *("status", "wait", "logs", "cancel", "resume", "table", "reproduce", "list"),
-        *("modes", "doctor", "doodad"),
+        *("pull", "reap", "ec2", "gcp", "modes", "doctor", "doodad"),
     }
 
 
-def test_modes_lists_each_mode_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_modes_lists_each_mode_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ec2_lacking", "gcp_lacking"):
+        monkeypatch.setattr(logins, name, list)
     assert cli.main(["modes"]) == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split()[0] for line in lines] == list(registry.MODES)

@@ -26,7 +26,7 @@ from launchkit.outside.listing import Look
 BASE = "launchkit/20261122-160000-abcdef"
 NAME = "my sweep"
 PACK = 3
-SOON_S = 40.0
+SOON_S = 90.0
 
 
 def aws_program() -> str | None:
@@ -48,7 +48,7 @@ class AgentMachine:
             uses_gpu=False, lifetime_min=60, sync_interval_s=1.0, unreachable_min=10.0,
         )  # fmt: skip
         told = {
-            **asdict(boot), "pack": PACK, "machine": root.name, "root": str(root), "tool": "aws",
+            **asdict(boot), "pack": PACK, "machine": root.name, "root": str(root),
             "ends": int(time.time()) + 3600, **facts,
         }  # fmt: skip
         self.unpacked = self.own / "unpacked"

@@ -11,9 +11,11 @@ import re
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import testbed
 
@@ -94,9 +96,12 @@ class Cloud(ABC):
         return [
             machine
             for machine in self.machines(sweep)
-            if machine.standing is not Standing.GONE
-            or self.control("GET", f"machines/{machine.id}")["running"]
+            if machine.standing is not Standing.GONE or self._works(machine)
         ]
+
+    def _works(self, machine: Machine) -> bool:
+        told = self.control("GET", f"machines/{machine.id}")
+        return bool(told["running"]) and told["state"] != "gone"
 
     def end_all(self, sweep: str) -> list[str]:
         """Wait until no machine of a sweep runs, and its containers are gone; end what does not.
@@ -139,9 +144,10 @@ class Cloud(ABC):
         told: int = self.control("GET", "requests")["mark"]
         return told
 
-    def calls(self, since: int, path: str = "") -> Mapping[str, int]:
-        """Return how often what has been asked of the bucket and the provider since a mark."""
-        return dict(self.control("GET", f"requests?since={since}&path={path}")["counts"])
+    def calls(self, since: int, path: str, *, of: str = "") -> Counter[str]:
+        """Return how often what has been asked since a mark, of a path; by a machine, or by all."""
+        asked = f"requests?since={since}&path={quote(path, safe='')}" + (of and f"&machine={of}")
+        return Counter(self.control("GET", asked)["counts"])
 
 
 def sweeps_below(top: Path) -> list[Sweep]:

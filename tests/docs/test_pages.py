@@ -36,7 +36,7 @@ def test_the_states() -> None:
 
 
 def test_every_mode_has_a_section() -> None:
-    text = page("modes.md") + page("outside.md")
+    text = page("modes.md") + page("outside.md") + page("clouds.md")
     assert set(MODES) <= set(re.findall(r"^## (\w+)$", text, re.MULTILINE))
 
 

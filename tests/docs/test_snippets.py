@@ -48,7 +48,13 @@ def test_the_logger_page_lists_the_files_that_its_snippet_leaves(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "docs" / "hydra.md"], ids=lambda p: p.name
+    "page",
+    [
+        *PAGES,
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs" / name for name in ("hydra.md", "outside.md", "clouds.md", "commands.md")),
+    ],
+    ids=lambda p: p.name,
 )
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from launchkit import commands
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-SCRIPT = (DOCS / "recording" / "walkthrough.in").read_text(encoding="utf-8")
+RECORDED = {"walkthrough.in": "walkthrough.md", "clouds.in": "clouds-walkthrough.md"}
 PAGE = (DOCS / "walkthrough.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SCRIPTING: dict[str, Any] = runpy.run_path(str(DOCS / "recording" / "script.py"))
@@ -65,6 +65,11 @@ $ launchkit status sweep
 ```console two
 $ launchkit status nowhere
 ```
+
+<!-- answer yes when sure -->
+```console two
+$ read -p 'sure? ' said; echo "said $said"
+```
 """
 
 
@@ -90,6 +95,7 @@ def test_the_recorder_records(tmp_path: Path) -> None:
     assert "+s=0.1,60" in page and "2 jobs handed over to process" in page
     assert "1 completed, 1 lost" in page
     assert "launchkit: " in page.partition("status nowhere")[2]
+    assert "sure? yes\nsaid yes\n" in page
     assert "<!--" not in page
     assert "/tmp/" not in page and str(ROOT) not in page
     readme = (tmp_path / "readme.md").read_text(encoding="utf-8")
@@ -118,13 +124,16 @@ def test_what_went_otherwise_than_the_script_says_is_no_page(
     assert not (tmp_path / "page.md").exists()
 
 
-def test_the_page_is_of_this_script() -> None:
-    parts = [*SCRIPTING["parse"](SCRIPT)]
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_page_is_of_this_script(name: str) -> None:
+    script = (DOCS / "recording" / name).read_text(encoding="utf-8")
+    page = (DOCS / RECORDED[name]).read_text(encoding="utf-8")
+    parts = [*SCRIPTING["parse"](script)]
     at = 0
     for part in parts:
         for pattern in expected(part):
-            found = re.compile(pattern).search(PAGE, at)
-            assert found, f"run `python docs/record.py`: the page lacks {pattern[:200]}"
+            found = re.compile(pattern).search(page, at)
+            assert found, f"run docs/record.py: {RECORDED[name]} lacks {pattern[:200]}"
             at = found.end()
     assert len(parts) > 20
 

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ec2_case
 import pytest
 import testbed
 from apps import App, Done, wait_for
-from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, SSS, OutsideMode, marks, params
+from outside_modes import DOCKER, EC2, SINGULARITY, SLURM, SSH, SSS, OutsideMode, marks, params
 
 from launchkit import process_table
+from launchkit.cloud.providers import Standing
 from launchkit.sweep import TAG, Sweep
 
 pytestmark = pytest.mark.long
@@ -48,8 +50,9 @@ def watched() -> Iterator[Path]:
 
 
 def chosen(mode: OutsideMode, watched: Path, **settings: Any) -> list[str]:
-    if mode is DOCKER:
-        settings["container_args"] = [f"--volume={watched}:{watched}"]
+    if mode in (DOCKER, EC2):
+        known = mode.settings.get("container_args", [])
+        settings["container_args"] = [*known, f"--volume={watched}:{watched}"]
     return [*mode.flags(**settings), "hydra.sweep.dir=sweep", f"+watched={watched}"]
 
 
@@ -57,6 +60,9 @@ def elsewhere(sweep: Sweep, mode: OutsideMode) -> list[str]:
     """Return what is there of a sweep beyond this machine's processes."""
     if mode is DOCKER:
         return asked("docker", "ps", "--all", "--quiet", f"--filter=name=launchkit-{sweep.id}")
+    if mode is EC2:
+        found = ec2_case.EC2.machines(sweep.id)
+        return [machine.id for machine in found if machine.standing is not Standing.GONE]
     if mode is SLURM:
         return asked("squeue", "--noheader", f"--name=launchkit-{sweep.id}")
     if mode is SSH:

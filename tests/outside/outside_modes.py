@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import ec2_case
 import pytest
 import testbed
 
@@ -87,7 +88,8 @@ SSS = OutsideMode(
     ("slurm", "doodad"),
     {"image": None, "partition": testbed.SLURM_PARTITION, "time_in_mins": 5},
 )
-MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS)
+EC2 = OutsideMode("ec2", ("cloud", "docker", "doodad"), ec2_case.EC2.settings())
+MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS, EC2)
 SSH_DOCKER = OutsideMode(
     "ssh",
     ("ssh", "docker", "doodad"),

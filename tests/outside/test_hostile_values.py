@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from outside_apps import KEEP, spells, sweep
 from outside_modes import (
     DOCKER,
+    EC2,
     IN_IMAGES,
     MODES,
     SLURM,
@@ -88,8 +89,9 @@ def place() -> Iterator[tuple[Path, Path]]:
 
 def seeing(mode: OutsideMode, canary: Path) -> dict[str, Any]:
     """Return settings with which jobs could make the canary where it is watched."""
-    if mode in (DOCKER, SSH_DOCKER):
-        return {"container_args": [f"--volume={canary.parent}:{canary.parent}"]}
+    if mode in (DOCKER, SSH_DOCKER, EC2):
+        known = mode.settings.get("container_args", [])
+        return {"container_args": [*known, f"--volume={canary.parent}:{canary.parent}"]}
     # Slurm takes its time for each task.
     return {"jobs_per_task": 5} if mode in (SLURM, SLURM_IMAGE, SSS) else {}
 

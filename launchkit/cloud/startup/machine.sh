@@ -155,8 +155,8 @@ run_pack() {
   [ -z "$image" ] || get_docker
   [ "$uses_gpu" -eq 0 ] || find_gpus
   unpack
-  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "tool": "%s", "ends": %d}\n' "${boot%\}}" \
-    "$pack" "$machine" "$root" "$tool" "$((began + lifetime_min * 60))" >"$root/machine.json"
+  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "ends": %d}\n' "${boot%\}}" \
+    "$pack" "$machine" "$root" "$((began + lifetime_min * 60))" >"$root/machine.json"
   # Nothing but the standard library is to be found.
   python3 -E -S "$root/$name/.launchkit/unpacked/agent.py" "$root/machine.json"
   local code=$?

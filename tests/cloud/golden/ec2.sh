@@ -156,8 +156,8 @@ run_pack() {
   [ -z "$image" ] || get_docker
   [ "$uses_gpu" -eq 0 ] || find_gpus
   unpack
-  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "tool": "%s", "ends": %d}\n' "${boot%\}}" \
-    "$pack" "$machine" "$root" "$tool" "$((began + lifetime_min * 60))" >"$root/machine.json"
+  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "ends": %d}\n' "${boot%\}}" \
+    "$pack" "$machine" "$root" "$((began + lifetime_min * 60))" >"$root/machine.json"
   python3 -E -S "$root/$name/.launchkit/unpacked/agent.py" "$root/machine.json"
   local code=$?
   [ -e "$root/synced" ] || fail "the agent ended with code $code before its work was over"

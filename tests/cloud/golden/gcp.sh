@@ -156,8 +156,8 @@ run_pack() {
   [ -z "$image" ] || get_docker
   [ "$uses_gpu" -eq 0 ] || find_gpus
   unpack
-  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "tool": "%s", "ends": %d}\n' "${boot%\}}" \
-    "$pack" "$machine" "$root" "$tool" "$((began + lifetime_min * 60))" >"$root/machine.json"
+  printf '%s, "pack": %d, "machine": "%s", "root": "%s", "ends": %d}\n' "${boot%\}}" \
+    "$pack" "$machine" "$root" "$((began + lifetime_min * 60))" >"$root/machine.json"
   python3 -E -S "$root/$name/.launchkit/unpacked/agent.py" "$root/machine.json"
   local code=$?
   [ -e "$root/synced" ] || fail "the agent ended with code $code before its work was over"
@@ -180,7 +180,7 @@ identify() {
 get_tool() {
   PATH=$PATH:/snap/bin
   export CLOUDSDK_CONFIG="$root/.agent/gcloud"
-  if has gcloud && gcloud storage cp --help >/dev/null 2>&1; then
+  if has gcloud; then
     tool=gcloud
   elif has gsutil; then
     tool=gsutil
