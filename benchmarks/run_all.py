@@ -37,6 +37,7 @@ AGAINST = {
     "bench_slurm": "hydra-submitit-launcher, a Slurm job each",
     "bench_docker": "doodad, `run_command` for each job",
     "bench_archive": "a sweep of one job",
+    "bench_cloud": "doodad, `run_command` for each job",
 }
 
 

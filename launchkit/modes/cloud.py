@@ -246,7 +246,7 @@ class CloudMode(FarMode[S]):
                 exchange = BucketExchange(sweep, place, pool, pack)
                 nums = packs.find(sweep, pack).jobs
                 exchange.adopt([job for job in undecided if job.num in nums])
-                exchange.look(())
+                exchange.look([pack])
 
     def _death(self, pack: int, code: int) -> Stop:
         assert self._carriers is not None

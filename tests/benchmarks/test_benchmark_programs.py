@@ -23,6 +23,7 @@ linux = pytest.mark.skipif(
 )
 slurm = (pytest.mark.slurm, pytest.mark.doodad)
 docker = (pytest.mark.docker, pytest.mark.doodad)
+cloud = (pytest.mark.cloud, *docker)
 
 
 def run(name: str, *arguments: str) -> str:
@@ -49,6 +50,7 @@ def run(name: str, *arguments: str) -> str:
         pytest.param("bench_slurm", marks=slurm),
         pytest.param("bench_docker", marks=docker),
         pytest.param("bench_archive", marks=docker),
+        pytest.param("bench_cloud", marks=cloud),
     ],
 )
 def test_a_program_runs(name, tmp_path, monkeypatch):

@@ -27,13 +27,12 @@ from cloud_contract import CloudContract
 from mode_case import ModeCase, changes_of, end_of, kill, states
 from mode_tasks import Act, Same
 
-from launchkit import cli, payload
+from launchkit import cli, driver, process_table
 from launchkit import job as jobs
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.ledger import Ledger
 from launchkit.cloud.providers import Standing
 from launchkit.resume import work_of
-from launchkit.runner import Work
 from launchkit.standing import standing
 from launchkit.sweep import Sweep
 
@@ -278,7 +277,8 @@ class CloudScenarios(ScenarioCase):
     def test_a_sweep_that_is_interrupted_while_its_machines_start(self, tmp_path):
         self.next_machine(slow_start_s=60.0)
         program = self.launch(tmp_path / "sweep", ["good"])
-        wait_until(lambda: ledger_of(tmp_path / "sweep"), "a machine to be bought")
+        directory = tmp_path / "sweep"
+        wait_until(lambda: (known := known_ledger(directory)) and known.machines, "a machine")
         program.send_signal(signal.SIGINT)
         code, out, err = end_of(program)
         assert (code, out) == (0, "interrupted\n"), err
@@ -298,27 +298,29 @@ class CloudScenarios(ScenarioCase):
         assert (str(outcome.attempt.state), outcome.attempt.attempt) == ("completed", 2)
         assert_rows_follow(sweep.jobs[0].directory)
 
-    def test_what_was_bought_and_never_recorded_is_found_again(self, tmp_path, monkeypatch):
-        """As when launcher and warden are killed while they wait for the answer."""
-        monkeypatch.setattr(Ledger, "got", killed)
-        sweep = self.make_sweep(tmp_path / "sweep")
-        work = self.work(sweep, Same("good"), 1)
-        with pytest.raises(KilledError):
-            self.abandon(work)
-        monkeypatch.undo()
+    def test_what_was_bought_and_never_recorded_is_found_again(self, tmp_path):
+        """Launcher and warden are killed while they wait for the answer."""
+        directory = tmp_path / "sweep"
+        with self.answers_lost():
+            program = self.launch(directory, ["good"])
+            wait_until(lambda: known_ledger(directory), "machines to be asked for")
+            sweep = Sweep.open(directory)
+            wait_until(lambda: self.cloud.machines(sweep.id), "a machine to be there")
+            warden = process_table.here(driver.current(sweep).warden)
+            os.kill(warden, signal.SIGKILL)
+            kill(program)
+        (machine,) = self.cloud.machines(sweep.id)
         assert Ledger(sweep).has_left
         assert Ledger(sweep).machines == ()
-        (machine,) = self.cloud.machines(sweep.id)
-        (outcome,) = self.drive(work_of(Sweep.open(sweep.directory)))
-        assert str(outcome.attempt.state) == "completed"
-        found = self.cloud.machines(sweep.id)
-        assert len(found) == 2
+        (outcome,) = self.drive(work_of(Sweep.open(directory)))
+        assert outcome.value == 0
+        assert len(self.cloud.machines(sweep.id)) == 2
         assert machine.id in {each.id for each in Ledger(sweep).machines}
         assert not Ledger(sweep).has_left
 
     def test_an_answer_that_is_lost_buys_nothing_twice(self, tmp_path):
-        self.lose_answers(1)
-        (outcome,) = self.run(tmp_path / "sweep", Same("good"), 1)
+        with self.answers_lost(count=1):
+            (outcome,) = self.run(tmp_path / "sweep", Same("good"), 1)
         assert outcome.value == 0
         sweep = Sweep.open(tmp_path / "sweep")
         assert len(self.cloud.machines(sweep.id)) == len(Ledger(sweep).machines) == 1
@@ -402,8 +404,8 @@ class CloudScenarios(ScenarioCase):
         """Say what the machines of this test are going to be like."""
         self.cloud.control("POST", "next", {"script": self.prefix, **likeness})
 
-    def lose_answers(self, count):
-        """Have the answers to requests for machines be lost."""
+    def answers_lost(self, count=None):
+        """Have the answers to requests for machines be lost as long as this lasts."""
         raise NotImplementedError
 
     def everything_known(self, machine):
@@ -417,29 +419,6 @@ class CloudScenarios(ScenarioCase):
         """Return what a command says of a sweep."""
         assert cli.main([*words, str(directory)]) == 0
         return capsys.readouterr().out
-
-    def work(self, sweep, task, many):
-        return Work(sweep, self.make_jobs(sweep, range(many)), task)
-
-    def abandon(self, work):
-        """Drive work as a process does that is killed: nothing is tidied up."""
-        mode = self.make_mode()
-        plan = mode.plan(work.sweep, work.jobs, work.task)
-        mode.check(plan)
-        work.sweep.add(work.jobs)
-        payload.save_batch(work.sweep, work.task, work.jobs)
-        mode.prepare(plan)
-        mode.submit(plan)
-        while True:
-            mode.poll(0.5)
-
-
-class KilledError(Exception):
-    """What stands for the end of a process."""
-
-
-def killed(*_):
-    raise KilledError
 
 
 def rows(directory: Path) -> list[dict[str, str]]:
@@ -458,11 +437,11 @@ def assert_rows_follow(directory: Path) -> None:
     assert epochs == list(range(len(epochs)))
 
 
-def ledger_of(directory: Path):
-    """Return what a sweep has bought."""
-    if not (directory / ".launchkit" / "sweep.json").exists():
-        return ()
-    return Ledger(Sweep.open(directory)).machines
+def known_ledger(directory: Path) -> Ledger | None:
+    """Return what a sweep has bought, once something has been asked for."""
+    if not (directory / ".launchkit" / "machines.jsonl").exists():
+        return None
+    return Ledger(Sweep.open(directory))
 
 
 def contains(data: bytes, word: bytes) -> bool:

@@ -11,15 +11,15 @@ import testbed
 from cloud_case import wait_until
 from cloud_scenarios import CloudScenarios, ScenarioCase, assert_rows_follow
 from gcp_case import GCP, OTHER_ZONE, QUIET_ZONE, ZONE
-from mode_case import end_of, states
+from mode_case import end_of, kill, states
 from mode_tasks import Same
 
-from launchkit import cli
+from launchkit import cli, driver, process_table
 from launchkit.cloud.ledger import Ledger
 from launchkit.cloud.providers import Standing
 from launchkit.modes import registry
 from launchkit.policy import Policy
-from launchkit.runner import check
+from launchkit.runner import Work, check
 from launchkit.sweep import Sweep
 
 pytestmark = [pytest.mark.cloud, pytest.mark.docker, pytest.mark.doodad]
@@ -31,9 +31,8 @@ class TestGcp(CloudScenarios):
     def take_back(self, machine):
         self.play(machine, "preempt")
 
-    def lose_answers(self, count):
-        fault = {"kind": "lose", "method": "POST", "path": r"/instances\?", "count": count}
-        GCP.control("POST", "faults", fault)
+    def answers_lost(self, count=None):
+        return GCP.fault(kind="lose", method="POST", path=r"/instances\?", count=count)
 
     def everything_known(self, machine):
         asked = {"project": testbed.GCP_PROJECT, "zone": machine.zone, "instance": machine.id}
@@ -43,6 +42,9 @@ class TestGcp(CloudScenarios):
             instances.getSerialPortOutput(**asked).execute(),
             GCP.control("GET", f"machines/{machine.id}"),
         ]
+
+    def listings(self, calls):
+        return calls["storage.objects.list"]  # not those of machines
 
     # Machines
 
@@ -94,20 +96,17 @@ class TestGcp(CloudScenarios):
         (outcome,) = self.run(tmp_path / "sweep", Same("good"), 1)
         assert outcome.value == 0
 
-    def test_a_machine_that_nobody_knows_of_is_reaped(self, tmp_path, capsys, monkeypatch):
-        """As when launcher and warden are gone, and with them the sweep's directory."""
-        monkeypatch.setattr(Ledger, "got", _killed)
-        self.set(max_lifetime_min=60)
-        sweep = self.make_sweep(tmp_path / "sweep")
-        with pytest.raises(_KilledError):
-            self.abandon(self.work(sweep, Same("trains"), 1))
-        monkeypatch.undo()
-        (machine,) = self.cloud.machines(sweep.id)
+    def test_a_machine_of_a_sweep_that_is_over_is_reaped(self, tmp_path, capsys):
+        program = self.launch(tmp_path / "sweep", ["trains"])
+        sweep = self.begun(tmp_path / "sweep", 0)
+        machine = self.only_machine(sweep)
+        os.kill(process_table.here(driver.current(sweep).warden), signal.SIGKILL)
+        kill(program)
+        self.depot(sweep).close(sweep.jobs)
         where = [sweep.id, "--mode", "gcp", "--project", testbed.GCP_PROJECT]
         assert cli.main(["reap", *where]) == 1
-        told = capsys.readouterr()
-        assert machine.id in told.out
-        assert cli.main(["reap", *where, "--all", "--apply"]) == 0, capsys.readouterr()
+        assert machine.id in capsys.readouterr().out
+        assert cli.main(["reap", *where, "--apply"]) == 0
         wait_until(lambda: not self.cloud.running(sweep.id), "the machine to be gone")
 
     def listed(self):
@@ -184,7 +183,7 @@ class TestRefused(ScenarioCase):
     def refused(self, tmp_path, **changes) -> str:
         """Return why a sweep is refused; see that nothing was asked for, and nothing written."""
         sweep = self.make_sweep(tmp_path / "sweep")
-        work = self.work(sweep, Same("good"), 1)
+        work = Work(sweep, self.make_jobs(sweep, [0]), Same("good"))
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
         mark = self.cloud.mark()
         with pytest.raises(ValueError) as caught:
@@ -196,13 +195,3 @@ class TestRefused(ScenarioCase):
         told = str(caught.value)
         assert "\n" not in told
         return told
-
-    work = CloudScenarios.work
-
-
-class _KilledError(Exception):
-    """What stands for the end of a process."""
-
-
-def _killed(*_):
-    raise _KilledError

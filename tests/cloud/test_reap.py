@@ -18,7 +18,7 @@ from gce_here import order as gce_order
 from gce_here import use as use_gce
 
 from launchkit.cli import main
-from launchkit.cloud import logins, reaping
+from launchkit.cloud import ec2_types, logins, reaping
 from launchkit.cloud.depot import Lease
 from launchkit.cloud.gcs import GcsStore
 from launchkit.cloud.providers import Machine, Standing, Unreachable
@@ -115,6 +115,13 @@ def world(front: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2World]:
 
 
 @pytest.fixture
+def near(world: Ec2World, monkeypatch: pytest.MonkeyPatch) -> Ec2World:
+    """Let there be two regions: to ask all of them takes a second."""
+    monkeypatch.setattr(ec2_types, "enabled_regions", lambda *_: [ABROAD, REGION])
+    return world
+
+
+@pytest.fixture
 def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GoogleHere]:
     with google_server(tmp_path) as (here, server):
         use_gce(monkeypatch, server, tmp_path)
@@ -181,18 +188,18 @@ def test_machines_of_sweeps_that_are_over_are_ended_wherever_they_are(
 
 
 def test_machines_of_a_sweep_of_which_nothing_is_known_are_left(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
+    near: Ec2World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    provider().start(world.order())
+    provider().start(near.order())
     assert "nothing of its sweep is in the bucket" in reap(capsys, "--mode", "ec2")[1]
     assert reap(capsys, "--mode", "ec2", "--apply")[0] == 0
     assert alive() == set()
 
 
 def test_a_machine_that_is_looked_after_is_never_ended(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
+    near: Ec2World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    order = world.order()
+    order = near.order()
     leave(S3Store(BUCKET), order.boot.base, lease_s=10)
     (machine,) = provider().start(order)
     code, out, err = reap(capsys, "--mode", "ec2", "--apply", "--all")
@@ -202,9 +209,9 @@ def test_a_machine_that_is_looked_after_is_never_ended(
 
 
 def test_a_machine_that_works_without_a_launcher_is_ended_only_if_all_are(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
+    near: Ec2World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    order = world.order()
+    order = near.order()
     leave(S3Store(BUCKET), order.boot.base, lease_s=500)
     (machine,) = provider().start(order)
     code, out, _ = reap(capsys, "--mode", "ec2", "--apply")
@@ -218,9 +225,9 @@ def test_a_machine_that_works_without_a_launcher_is_ended_only_if_all_are(
 
 
 def test_a_machine_that_is_silent_without_a_launcher_is_left(
-    world: Ec2World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    near: Ec2World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = world.order()
+    order = near.order()
     leave(S3Store(BUCKET), order.boot.base, lease_s=500)
     provider().start(order)
     monkeypatch.setattr(reaping, "SILENT_S", -5.0)
@@ -228,20 +235,18 @@ def test_a_machine_that_is_silent_without_a_launcher_is_left(
     assert alive() == set()
 
 
-def test_only_the_sweeps_that_are_named(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (machine,) = provider().start(world.order())
+def test_only_the_sweeps_that_are_named(near: Ec2World, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine,) = provider().start(near.order())
     assert reap(capsys, "--mode", "ec2", "--apply", "another")[:2] == (0, "no machines\n")
     assert alive() == {machine.id}
-    assert reap(capsys, "--mode", "ec2", "--apply", world.sweep)[0] == 0
+    assert reap(capsys, "--mode", "ec2", "--apply", near.sweep)[0] == 0
     assert alive() == set()
 
 
 def test_a_bucket_that_cannot_be_asked_keeps_its_machines(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
+    near: Ec2World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    order = world.order()
+    order = near.order()
     elsewhere = replace(order, boot=replace(order.boot, store="s3://no-such-bucket"))
     (machine,) = provider().start(elsewhere)
     code, out, _ = reap(capsys, "--mode", "ec2", "--apply")
@@ -252,9 +257,9 @@ def test_a_bucket_that_cannot_be_asked_keeps_its_machines(
     assert alive() == set()
 
 
-def test_what_cannot_be_ended_is_said(world: Ec2World, capsys: pytest.CaptureFixture[str]) -> None:
-    provider().start(world.order())
-    world.play("error", "TerminateInstances", code="UnauthorizedOperation", status=403)
+def test_what_cannot_be_ended_is_said(near: Ec2World, capsys: pytest.CaptureFixture[str]) -> None:
+    provider().start(near.order())
+    near.play("error", "TerminateInstances", code="UnauthorizedOperation", status=403)
     code, out, err = reap(capsys, "--mode", "ec2", "--apply")
     assert code == 1
     assert "ended 0 of 1 machine" in out
@@ -262,7 +267,7 @@ def test_what_cannot_be_ended_is_said(world: Ec2World, capsys: pytest.CaptureFix
 
 
 def test_a_cloud_that_cannot_be_asked_is_said(
-    world: Ec2World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    near: Ec2World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> list[Machine]:
         raise Unreachable("no answer")
@@ -272,7 +277,7 @@ def test_a_cloud_that_cannot_be_asked_is_said(
 
 
 def test_a_cloud_that_is_named_has_to_be_one_that_can_be_asked(
-    world: Ec2World, capsys: pytest.CaptureFixture[str]
+    near: Ec2World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = reap(capsys, "--mode", "gcp")
     assert (code, out) == (2, "")

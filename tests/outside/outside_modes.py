@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ec2_case
+import gcp_case
 import pytest
 import testbed
 
@@ -89,7 +90,8 @@ SSS = OutsideMode(
     {"image": None, "partition": testbed.SLURM_PARTITION, "time_in_mins": 5},
 )
 EC2 = OutsideMode("ec2", ("cloud", "docker", "doodad"), ec2_case.EC2.settings())
-MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS, EC2)
+GCP = OutsideMode("gcp", ("cloud", "docker", "doodad"), gcp_case.GCP.settings())
+MODES = (DOCKER, SINGULARITY, SSH, SLURM, SSS, EC2, GCP)
 SSH_DOCKER = OutsideMode(
     "ssh",
     ("ssh", "docker", "doodad"),

@@ -18,6 +18,8 @@ identify() {
 get_tool() {
   # Where there is Ubuntu, it is a snap.
   PATH=$PATH:/snap/bin
+  # That is enough for a last word.
+  tool=curl
   export CLOUDSDK_CONFIG="$root/.agent/gcloud"
   if has gcloud; then
     tool=gcloud
@@ -28,24 +30,31 @@ get_tool() {
   fi
 }
 
-copy() {
+get() {
   if [ "$tool" = gcloud ]; then
-    timeout 900 gcloud storage cp --no-user-output-enabled "$1" "$2"
+    timeout 900 gcloud storage cp --no-user-output-enabled "$store/$1" "$2"
   else
-    timeout 900 gsutil -q cp "$1" "$2"
+    timeout 900 gsutil -q cp "$store/$1" "$2"
   fi
 }
 
-get() { copy "$store/$1" "$2"; }
+# gcloud first asks for what is to be written, which a machine may not know of.
+put() {
+  curl -sSf --max-time 120 -o /dev/null -H @- -H 'Content-Type: application/octet-stream' --data-binary "@$1" \
+    "https://storage.googleapis.com/upload/storage/v1/b/${store#gs://}/o?uploadType=media&name=$(encoded "$2")" <<<"$(authorization)"
+}
 
-put() { copy "$1" "$store/$2"; }
+encoded() { printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'; }
+
+# The token is nothing for a list of processes: it goes to standard input.
+authorization() {
+  metadata instance/service-accounts/default/token |
+    sed 's/.*"access_token" *: *"\([^"]*\)".*/Authorization: Bearer \1/'
+}
 
 leave() {
-  local token
-  token=$(metadata instance/service-accounts/default/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/') || return
-  # The token is nothing for a list of processes.
   curl -sSf --max-time 60 -X DELETE -o /dev/null -H @- \
-    "https://compute.googleapis.com/compute/v1/projects/$project/zones/${zone##*/}/instances/$machine" <<<"Authorization: Bearer $token"
+    "https://compute.googleapis.com/compute/v1/projects/$project/zones/${zone##*/}/instances/$machine" <<<"$(authorization)"
 }
 
 # The driver of Google's images for deep learning is installed at their first start.
