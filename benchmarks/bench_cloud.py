@@ -9,6 +9,7 @@ are spot ones by EC2's older request, of which nothing is run; what counts is wh
   a simulated EC2 of its own where machines run nothing. doodad is given thirty of the jobs, and
   each further one is reckoned with what these took.
 - Bytes that thirty jobs bring to the bucket: ours those of a whole sweep, from beginning to end.
+  The app has as much code beside it as rlkit has: two of Python's own packages.
 - Listings of the bucket a minute, while a sweep's jobs sleep on one simulated machine.
 """
 
@@ -20,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.parse
 from dataclasses import asdict
@@ -64,6 +66,11 @@ def main(config):
 if __name__ == "__main__":
     main()
 """
+LIBRARY = {
+    f"{name}_{path.name}": path.read_text()
+    for name in ("asyncio", "xml")
+    for path in sorted(Path(sysconfig.get_path("stdlib"), name).rglob("*.py"))
+}
 EC2 = (
     "hydra/launcher=launchkit_ec2",
     f"hydra.launcher.s3_bucket={BUCKET}",
@@ -80,7 +87,7 @@ def main() -> int:
     need_ec2()
     jobs, some = given.jobs, min(THEIRS, given.jobs)
     seconds = SLEEP_S if given.judged else SHORT_SLEEP_S
-    with app(SLEEPING.format(seconds=seconds)) as made:
+    with app(SLEEPING.format(seconds=seconds), LIBRARY) as made:
         polled = Polled(made)
         few = min(FEW, some - 1)
         growth = polled.sweep(some) / polled.sweep(few)

@@ -18,13 +18,28 @@ from launchkit.doodad.mounts import Wanted, code_mount, make_writable
 from launchkit.doodad.unpacking import unpack, unpack_command
 from launchkit.files import atomic_writer
 
-__all__ = ["CODE", "START", "Code", "Content", "Wanted", "build", "unpack", "unpack_command"]
+__all__ = [
+    "CODE",
+    "QUICK",
+    "SMALL",
+    "START",
+    "Code",
+    "Content",
+    "Wanted",
+    "build",
+    "unpack",
+    "unpack_command",
+]
 
 START = "final_script.sh"
 """What an archive runs once it has unpacked itself."""
 
 CODE = PurePosixPath("deps", "local")
 """Where the code is in an archive, a folder each."""
+
+QUICK, SMALL = 1, 6
+"""Levels of gzip. The last fifth of the size takes most of the time, which is for an archive that
+goes far."""
 
 Content = str | bytes | Path
 """Text (lone surrogates are the bytes they stand for), bytes, or a file or folder to copy."""
@@ -50,7 +65,9 @@ class Code:
     wanted: Wanted | None = None
 
 
-def build(target: Path, code: Sequence[Code], files: Mapping[str, Content]) -> None:
+def build(
+    target: Path, code: Sequence[Code], files: Mapping[str, Content], level: int = QUICK
+) -> None:
     """Write an archive that unpacks itself and runs `START`.
 
     Parameters
@@ -61,6 +78,8 @@ def build(target: Path, code: Sequence[Code], files: Mapping[str, Content]) -> N
         The user's code.
     files
         What else is in it, by relative name; one that ends in ``.sh`` may be executed.
+    level
+        How small it is to be, from 1, made quickly, to 9.
 
     Raises
     ------
@@ -81,7 +100,7 @@ def build(target: Path, code: Sequence[Code], files: Mapping[str, Content]) -> N
         for name, what in files.items():
             _write(content / name, what)
         doodad.archive_builder.write_metadata(str(content))
-        archive = make(doodad.makeself, work, content.name, f"./{START}")
+        archive = make(doodad.makeself, work, content.name, f"./{START}", level)
         with archive.open("rb") as source, atomic_writer(target, mode=0o600) as stream:
             shutil.copyfileobj(source, stream, 2**20)
 

@@ -13,8 +13,7 @@ HEADER_BYTES = 2**16
 HEADER_END = b"\neval $finish; exit $res\n"
 
 OPTIONS = (
-    # Most of the time would go into the last few percent of the size.
-    *("--quiet", "--gzip", "--complevel", "1"),
+    *("--quiet", "--gzip"),
     # gzip has a checksum of its own; those would be taken with a slow copy of all bytes.
     *("--nomd5", "--nocrc"),
     # An archive opens no window.
@@ -29,7 +28,7 @@ class ArchiveError(OSError):
     """An archive cannot be built or unpacked."""
 
 
-def make(makeself: Path, work: Path, content: str, script: str) -> Path:
+def make(makeself: Path, work: Path, content: str, script: str, level: int) -> Path:
     """Make a self-extracting archive of a directory, and return its path.
 
     Parameters
@@ -42,6 +41,8 @@ def make(makeself: Path, work: Path, content: str, script: str) -> Path:
         The name, in `work`, of the directory to pack.
     script
         What the archive runs, relative to the directory.
+    level
+        How much gzip takes its time, from 1 to 9.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def make(makeself: Path, work: Path, content: str, script: str) -> Path:
     done = subprocess.run(
         [
             # The right to execute may have been lost on the way.
-            *("sh", "./makeself.sh", *OPTIONS, *_tar_options()),
+            *("sh", "./makeself.sh", *OPTIONS, "--complevel", str(level), *_tar_options()),
             *("--header", "./makeself-header.sh", content, "archive.dar", "launchkit", script),
         ],
         cwd=work,

@@ -87,7 +87,13 @@ class Baggage:
         ]
         return [*lines, *self.notes]
 
-    def pack(self, plan: Plan, scripts: Mapping[str, str | Path], image: str | None) -> None:
+    def pack(
+        self,
+        plan: Plan,
+        scripts: Mapping[str, str | Path],
+        image: str | None,
+        level: int = archive.QUICK,
+    ) -> None:
         """Make the archive of a sweep, in the sweep's directory.
 
         Parameters
@@ -98,6 +104,8 @@ class Baggage:
             The scripts in it, or where they are, by their names.
         image
             The image that they run in; None for the host's own Python.
+        level
+            How small it is to be: see `archive.build`.
 
         Raises
         ------
@@ -127,6 +135,7 @@ class Baggage:
                     "bootstrap.py": Path(code_dirs.__file__).with_name("bootstrap.py"),
                     **needs.files(needed),
                 },
+                level,
             )
         except OSError as error:
             raise SweepError(f"cannot make {sweep.own / FILE}: {error}") from error

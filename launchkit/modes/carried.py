@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from launchkit.doodad import engine
+from launchkit.doodad import archive, engine
 from launchkit.job import Attempt, Job, JobError, JobState
 from launchkit.modes import baggage
 from launchkit.modes.baggage import Baggage
@@ -47,6 +47,8 @@ class CarriedMode(Mode, Generic[S]):
     leaves_elsewhere = True
     Settings: ClassVar[type[Outside]]
     """A dataclass of the mode's settings."""
+    archive_level: ClassVar[int] = archive.QUICK
+    """How small the archive is made: see `archive.build`."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: S = self.Settings(**settings)  # type: ignore[assignment]  # S is its class
@@ -147,7 +149,7 @@ class CarriedMode(Mode, Generic[S]):
         found = self._found(plan.sweep, plan.jobs)
         roots = roots_of(plan.sweep, plan.jobs)
         scripts = self.scripts(found, plan.sweep, roots)
-        found.pack(plan, {**scripts, **self.programs()}, self.settings.image)
+        found.pack(plan, {**scripts, **self.programs()}, self.settings.image, self.archive_level)
         self._packed = True
 
     def submit(self, plan: Plan) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from launchkit import files
 from launchkit.cloud import depot, machines, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
 from launchkit.cloud.bucket_exchange import BucketExchange
@@ -21,6 +22,7 @@ from launchkit.cloud.machines import Machines
 from launchkit.cloud.providers import Offer, Provider
 from launchkit.cloud.purchase import Purchase
 from launchkit.cloud.stores import Store
+from launchkit.doodad import archive
 from launchkit.job import Attempt, Job, JobState, end
 from launchkit.modes import baggage as baggage_room
 from launchkit.modes.baggage import Baggage
@@ -54,6 +56,8 @@ class CloudMode(FarMode[S]):
     """Runs jobs on rented machines, and leaves none of them running."""
 
     _carriers: Machines | None
+    # Every machine fetches it, and it leaves here by a slow line.
+    archive_level = archive.SMALL
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
@@ -240,13 +244,16 @@ class CloudMode(FarMode[S]):
                 f"{sweep.directory}: {', '.join(machine.id for machine in left)} do not end; "
                 "try again in a minute"
             )
+        reclaimed = {each.pack for each in provider.machines(sweep.id) if each.reclaimed}
         undecided = [job for job in sweep.jobs if not known_state(job).state.final]
         with ThreadPoolExecutor(machines.FETCHERS) as pool:
             for pack in place.looks():
                 exchange = BucketExchange(sweep, place, pool, pack)
                 nums = packs.find(sweep, pack).jobs
-                exchange.adopt([job for job in undecided if job.num in nums])
-                exchange.look([pack])
+                jobs = [job for job in undecided if job.num in nums]
+                exchange.adopt(jobs)
+                with contextlib.nullcontext() if pack in reclaimed else _not_taken_back(jobs):
+                    exchange.look([pack])
 
     def _death(self, pack: int, code: int) -> Stop:
         assert self._carriers is not None
@@ -324,3 +331,22 @@ class CloudMode(FarMode[S]):
             unreachable_min=settings.unreachable_min,
             swap_mb=self.swap_mb,
         )
+
+
+@contextlib.contextmanager
+def _not_taken_back(jobs: Sequence[Job]) -> Iterator[None]:
+    """Leave jobs in the state they had, where a machine takes its end for the provider's doing.
+
+    It was ended from here, which is all that a machine cannot tell.
+    """
+    paths = {job: (job.own / "state.json", job.own / "events.jsonl") for job in jobs}
+    before = {path: path.read_bytes() for each in paths.values() for path in each if path.exists()}
+    yield
+    for job in jobs:
+        if known_state(job).state is JobState.PREEMPTED:
+            for path in paths[job]:
+                if path not in before:
+                    path.unlink(missing_ok=True)
+                    continue
+                with files.atomic_writer(path, mode=0o600) as stream:
+                    stream.write(before[path])

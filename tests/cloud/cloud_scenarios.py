@@ -158,7 +158,7 @@ class CloudScenarios(ScenarioCase):
         code, _, err = end_of(program)
         assert code == 0, err
         assert states(sweep) == ["lost", "completed"]
-        assert self.cloud.running(sweep.id) == []
+        wait_until(lambda: not self.cloud.running(sweep.id), "the machine to be gone")
 
     def test_a_machine_that_gives_no_first_sign_is_ended_and_says_why(self, tmp_path):
         self.set(start_timeout_min=0.05)
@@ -284,7 +284,7 @@ class CloudScenarios(ScenarioCase):
         assert (code, out) == (0, "interrupted\n"), err
         sweep = Sweep.open(tmp_path / "sweep")
         assert states(sweep) == ["cancelled"]
-        assert self.cloud.running(sweep.id) == []
+        wait_until(lambda: not self.cloud.running(sweep.id), "the machine to be gone")
 
     def test_a_launcher_that_is_killed_leaves_no_machine(self, tmp_path):
         program = self.launch(tmp_path / "sweep", ["trains"])

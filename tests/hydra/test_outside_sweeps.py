@@ -61,8 +61,10 @@ def elsewhere(sweep: Sweep, mode: OutsideMode) -> list[str]:
     if mode is DOCKER:
         return asked("docker", "ps", "--all", "--quiet", f"--filter=name=launchkit-{sweep.id}")
     if mode is EC2:
+        # One that ends is nothing that is left.
+        alive = (Standing.STARTING, Standing.RUNNING)
         found = ec2_case.EC2.machines(sweep.id)
-        return [machine.id for machine in found if machine.standing is not Standing.GONE]
+        return [machine.id for machine in found if machine.standing in alive]
     if mode is SLURM:
         return asked("squeue", "--noheader", f"--name=launchkit-{sweep.id}")
     if mode is SSH:

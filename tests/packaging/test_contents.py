@@ -38,7 +38,9 @@ def test_the_wheel_has_every_module_and_nothing_else(names: list[str]) -> None:
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
     }
-    scripts = {f"launchkit/cloud/startup/{name}.sh" for name in ("ec2", "gcp", "gcp_stop", "machine")}
+    scripts = {
+        f"launchkit/cloud/startup/{name}.sh" for name in ("ec2", "gcp", "gcp_stop", "machine")
+    }
     assert shipped == expected | scripts | {"launchkit/py.typed"}
 
 
