@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import ec2_case
+import gcp_case
 import pytest
 import testbed
 from apps import App, Done, wait_for
-from outside_modes import DOCKER, EC2, SINGULARITY, SLURM, SSH, SSS, OutsideMode, marks, params
+from outside_modes import DOCKER, SINGULARITY, SLURM, SSH, SSS, OutsideMode, marks, params
 
 from launchkit import process_table
 from launchkit.cloud.providers import Standing
 from launchkit.sweep import TAG, Sweep
 
 pytestmark = pytest.mark.long
+CLOUDS = {"ec2": ec2_case.EC2, "gcp": gcp_case.GCP}
 RESUME = "hydra.launcher.resume=true"
 WAITING = """
 deadline = time.monotonic() + 60
@@ -50,7 +52,7 @@ def watched() -> Iterator[Path]:
 
 
 def chosen(mode: OutsideMode, watched: Path, **settings: Any) -> list[str]:
-    if mode in (DOCKER, EC2):
+    if mode is DOCKER or mode.name in CLOUDS:
         known = mode.settings.get("container_args", [])
         settings["container_args"] = [*known, f"--volume={watched}:{watched}"]
     return [*mode.flags(**settings), "hydra.sweep.dir=sweep", f"+watched={watched}"]
@@ -60,10 +62,10 @@ def elsewhere(sweep: Sweep, mode: OutsideMode) -> list[str]:
     """Return what is there of a sweep beyond this machine's processes."""
     if mode is DOCKER:
         return asked("docker", "ps", "--all", "--quiet", f"--filter=name=launchkit-{sweep.id}")
-    if mode is EC2:
+    if mode.name in CLOUDS:
         # One that ends is nothing that is left.
         alive = (Standing.STARTING, Standing.RUNNING)
-        found = ec2_case.EC2.machines(sweep.id)
+        found = CLOUDS[mode.name].machines(sweep.id)
         return [machine.id for machine in found if machine.standing in alive]
     if mode is SLURM:
         return asked("squeue", "--noheader", f"--name=launchkit-{sweep.id}")

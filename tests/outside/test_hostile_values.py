@@ -18,6 +18,7 @@ from outside_apps import KEEP, spells, sweep
 from outside_modes import (
     DOCKER,
     EC2,
+    GCP,
     IN_IMAGES,
     MODES,
     SLURM,
@@ -89,7 +90,7 @@ def place() -> Iterator[tuple[Path, Path]]:
 
 def seeing(mode: OutsideMode, canary: Path) -> dict[str, Any]:
     """Return settings with which jobs could make the canary where it is watched."""
-    if mode in (DOCKER, SSH_DOCKER, EC2):
+    if mode in (DOCKER, SSH_DOCKER, EC2, GCP):
         known = mode.settings.get("container_args", [])
         return {"container_args": [*known, f"--volume={canary.parent}:{canary.parent}"]}
     # Slurm takes its time for each task.
