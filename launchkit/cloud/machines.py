@@ -10,7 +10,6 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,10 +21,11 @@ from launchkit.cloud.boot import Boot
 from launchkit.cloud.bucket_exchange import BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
 from launchkit.cloud.depot import Depot
+from launchkit.cloud.ends import Fate, end_all, fate_of
 from launchkit.cloud.hiring import Hiring, NotBought
 from launchkit.cloud.ledger import Ledger
 from launchkit.cloud.providers import Machine, Provider, Standing
-from launchkit.job import Attempt, Job, JobError, JobState
+from launchkit.job import Attempt, Job, JobError
 from launchkit.machine.pool import Ended
 from launchkit.outside import asks
 from launchkit.outside.packs import Pack
@@ -58,14 +58,6 @@ TROUBLE = (
     ConnectionLost,
     OSError,
 )
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What has become of the jobs of a machine that ended before them."""
-
-    state: JobState
-    error: JobError
 
 
 @dataclass
@@ -128,6 +120,8 @@ class Machines:
         self._hired: dict[int, _Hired] = {}
         self._bought: dict[int, float] = {}
         self._leaving: dict[str, tuple[Machine, float]] = {}
+        self._lingering: dict[str, frozenset[int]] = {}
+        self._killed: set[int] = set()
         self._doomed: set[int] = set()
         self._over: list[Ended] = []
         self._lookers = ThreadPoolExecutor(LOOKERS, "launchkit-look")
@@ -321,6 +315,8 @@ class Machines:
         """Bring what jobs need to the bucket, and only then have machines bought for them."""
         while self._batches:
             packs, jobs = self._batches[0]
+            if any(job.num in left for job in jobs for left in self._lingering.values()):
+                return  # two attempts of a job never run together
             if packs:
                 if not self._boot.archive:
                     key, sha256 = self._depot.put_archive(self._archive)
@@ -337,6 +333,7 @@ class Machines:
         doomed = [self._hired[num].machine for num in self._doomed if num in self._hired]
         if doomed:
             self._provider.end(doomed)
+            self._killed.update(self._doomed)
             self._next_inspection = 0.0
         self._doomed.clear()
 
@@ -428,6 +425,10 @@ class Machines:
                     self._gone(num, replace(known.machine, reason="the provider knows it no more"))
             elif machine.standing is Standing.GONE:
                 self._gone(num, machine)
+            elif machine.standing is Standing.ENDING and num in self._killed:
+                # Whoever wants that at once does not wait for the rest of its end.
+                self._lingering[machine.id] = frozenset(self._hiring.jobs_of(num))
+                self._gone(num, machine)
             else:
                 known.machine = machine
                 ending |= machine.standing is Standing.ENDING or self._is_silent(num, known)
@@ -471,6 +472,7 @@ class Machines:
         self._ledger.are_gone(gone)
         for name in gone:
             self._leaving.pop(name, None)
+            self._lingering.pop(name, None)
         ours = {known.machine.id for known in self._hired.values()} | self._leaving.keys()
         strangers = [
             machine
@@ -487,73 +489,3 @@ class Machines:
         ]
         if ending:
             self._provider.end(ending)
-
-
-def fate_of(machine: Machine, lifetime: JobError | None) -> Fate:
-    """Return what has become of the jobs of a machine that is gone.
-
-    Parameters
-    ----------
-    machine
-        The machine.
-    lifetime
-        That its time was over, if it was.
-    """
-    why = f": {machine.reason}" if machine.reason else ""
-    if machine.reclaimed:
-        error = JobError("MachineReclaimed", f"{machine.id} was taken back{why}")
-        return Fate(JobState.PREEMPTED, error)
-    if lifetime is not None:
-        return Fate(JobState.TIMEOUT, lifetime)
-    return Fate(JobState.LOST, JobError("MachineGone", f"{machine.id} is gone{why}"))
-
-
-def end_all(
-    provider: Provider,
-    ledger: Ledger,
-    sweep: str,
-    patience_s: float,
-    unsure_s: float = 0.0,
-    *,
-    ending_will_do: bool = False,
-) -> list[Machine]:
-    """End all machines of a sweep, and see them gone; return those that are not in time.
-
-    Parameters
-    ----------
-    provider
-        Who rents them out.
-    ledger
-        What was bought.
-    sweep
-        The sweep's id.
-    patience_s
-        Seconds to wait for their end.
-    unsure_s
-        For how long after a request of which nothing is known its machines may yet appear.
-    ending_will_do
-        Whether it is enough to see that they end.
-    """
-    over = {Standing.GONE, Standing.ENDING} if ending_will_do else {Standing.GONE}
-    deadline = time.monotonic() + patience_s
-    while True:
-        listed = provider.machines(sweep)
-        ledger.are_gone(machine.id for machine in listed if machine.standing in over)
-        known = {machine.id for machine in listed}
-        ledger.are_gone(each.id for each in ledger.machines if each.id not in known)
-        left = [machine for machine in listed if machine.standing not in over]
-        alive = [machine for machine in left if machine.standing is not Standing.ENDING]
-        if alive:
-            provider.end(alive)
-        found = Counter(machine.token for machine in listed)
-        unsure = any(
-            time.time() - since < unsure_s and found[token] < ledger.asked(token)
-            for token, since in ledger.unsettled.items()
-        )
-        if not left and not unsure:
-            ledger.settle(listed)
-            return []
-        if time.monotonic() > deadline:
-            return left
-        with interrupts.felt():
-            time.sleep(INSPECT_SOON_S / 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from launchkit import files
-from launchkit.cloud import depot, machines, providers, purchase, startup, stores
+from launchkit.cloud import depot, ends, machines, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
 from launchkit.cloud.bucket_exchange import BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
@@ -238,7 +238,7 @@ class CloudMode(FarMode[S]):
         lease = place.lease()
         if lease is not None and lease.is_elsewhere(sweep.directory):
             raise SweepError(f"{sweep.directory}: the sweep is driven by {lease.describe()}")
-        left = machines.end_all(provider, ledger, sweep.id, END_S, UNSURE_S)
+        left = ends.end_all(provider, ledger, sweep.id, END_S, UNSURE_S)
         if left:
             raise SweepError(
                 f"{sweep.directory}: {', '.join(machine.id for machine in left)} do not end; "
@@ -265,14 +265,16 @@ class CloudMode(FarMode[S]):
         return known if fate is None or refused else Stop(fate.state, fate.error)
 
     def _settle(self, num: int, code: int, died: Stop | None) -> Attempt:
-        job, pack = self._jobs[num], self._pack_of[num]
+        job, pack, stop = self._jobs[num], self._pack_of[num], self._stops.get(num)
         attempt = super()._settle(num, code, died)
         if attempt.state is JobState.PREEMPTED and self._carriers is not None:
             over = self._carriers.lifetime_error(pack)
-            if over is not None:
+            if stop is None and over is not None:
+                stop = Stop(JobState.TIMEOUT, over)
+            if stop is not None:
                 # It was asked to stop as if the provider wanted the machine back.
                 with contextlib.suppress(OSError):
-                    return end(job, JobState.TIMEOUT, exit_code=attempt.exit_code, error=over)
+                    return end(job, stop.state, exit_code=attempt.exit_code, error=stop.error)
         return attempt
 
     def _keep_log(self, pack: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from cloud_case import Cloud, places_of, sweeps_below
 from engine_helpers import wait_until
+from mode_case import wait_for_end_of
 
 from launchkit import job as jobs
 from launchkit.job import JobState
@@ -49,6 +50,10 @@ class CloudContract:
             path = directory / str(num)
             wait_until(lambda: jobs.read(path).state is JobState.RUNNING, f"job {num} to be known")  # noqa: B023
         return found
+
+    def see_gone(self, pids):
+        # Nobody waits for what a machine does while it ends.
+        wait_for_end_of(pids)
 
     def hosts(self, directory):
         return self.cloud.hosts(Sweep.open(directory).id)

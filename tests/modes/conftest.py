@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,24 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))
 
+from cloud_contract import CloudContract
 from mode_tasks import BAD_JOBS, Act
+
+SHORT = re.compile(
+    "registry|finds_all|setting_that|plan_is_words|all_jobs_run|later_batch|where_and_when|own_log"
+    "|bad_job|exit_without|pickled_is|fails_twice|too_long_ends|fail_fast|interrupted_sweep"
+    "|completes_the_snapshot|whole_sweep_is_cancelled|after_a_kill|killed_launcher_left"
+    "|outlives_its_launcher|supervisor_is_killed"
+)
+"""What of the contract is not too long for a mode that rents machines."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long of the contract of the clouds: a machine is bought for each sweep."""
+    for item in items:
+        rents = issubclass(getattr(item, "cls", None) or object, CloudContract)
+        if rents and not SHORT.search(item.name):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="class")

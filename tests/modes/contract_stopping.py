@@ -87,7 +87,7 @@ class StoppingContract(ModeCase):
         # Asked again, with less patience, it only ends the sooner.
         mode.cancel([0], 0.0, Stop())
         assert poll_until_ended(mode, [0])[0].state is JobState.CANCELLED
-        assert not is_alive(pid)
+        self.see_gone([pid])
 
     def test_what_it_is_stopped_for_is_its_state_and_its_reason(self, tmp_path):
         sweep = self.make_sweep(tmp_path / "sweep")
@@ -148,7 +148,7 @@ class StoppingContract(ModeCase):
         assert (code, out) == (0, "interrupted\n"), err
         assert states(sweep) == ["cancelled"] * 3
         assert "3 cancelled in" in err
-        assert not any(is_alive(pid) for pid in pids)
+        self.see_gone(pids)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_job_asked_to_stop_completes_the_snapshot_it_writes(self, tmp_path, number):

@@ -127,6 +127,10 @@ class ModeCase:
         text = path.read_text() if path.exists() else ""
         return [int(pid) for pid in text.split()] if text.endswith("\n") else []
 
+    def see_gone(self, pids):
+        """See that processes are gone of jobs that were ended at once."""
+        assert not any(is_alive(pid) for pid in pids)
+
     def hosts(self, directory) -> set[str]:
         """Return the names of the machines that run the jobs of a sweep."""
         return {socket.gethostname()}
