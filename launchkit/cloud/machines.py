@@ -206,10 +206,17 @@ class Machines:
             with interrupts.felt():
                 time.sleep(max(0.0, pause))
 
-    def finish(self, jobs: Sequence[Job], patience_s: float) -> list[Machine]:
+    def finish(self, jobs: Sequence[Job], patience_s: float, unsure_s: float) -> list[Machine]:
         """End what is left, and leave in the bucket how all has ended.
 
         Returns the machines that may not be gone.
+
+        Parameters
+        ----------
+        jobs
+            All jobs of the sweep.
+        patience_s, unsure_s
+            As for `end_all`.
         """
         for num in list(self._hired):
             self._dismiss(num)
@@ -218,7 +225,12 @@ class Machines:
             if self._ledger.has_left:
                 # One that ends is paid for no more, and nothing runs in its place.
                 left = end_all(
-                    self._provider, self._ledger, self._sweep.id, patience_s, ending_will_do=True
+                    self._provider,
+                    self._ledger,
+                    self._sweep.id,
+                    patience_s,
+                    unsure_s,
+                    ending_will_do=True,
                 )
             if self._settings.keep_bucket:
                 self._depot.close(jobs)

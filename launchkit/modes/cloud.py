@@ -206,7 +206,7 @@ class CloudMode(FarMode[S]):
         hired, self._carriers = self._carriers, None
         if hired is not None:
             try:
-                left = hired.finish(sweep.jobs, END_S)
+                left = hired.finish(sweep.jobs, END_S, UNSURE_S)
             except (*machines.TROUBLE, providers.ProviderError) as error:
                 log.warning("%s; whether machines are left: `launchkit reap`", error)
             else:
