@@ -79,6 +79,8 @@ def kill_left(sweep: Sweep) -> None:
     leaders = {leader.pid: leader for leader in left_behind if leader is not None}
     deadline = time.monotonic() + ROUNDS_S
     while left := _left(sweep, leaders):
+        # Else one that looks after others could see them end, and take that for their failure.
+        processes.send(left, signal.SIGSTOP)
         processes.send(left, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise SweepError(
