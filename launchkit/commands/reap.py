@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
         except ProviderError as error:
             _complain(f"{mode} cannot be asked: {error}")
             failed = True
+    if not asked and not failed:
+        raise ValueError("no cloud can be asked from here, so nothing is known of machines")
     found = judge_all(
         machine
         for each in asked

@@ -284,6 +284,16 @@ def test_a_cloud_that_is_named_has_to_be_one_that_can_be_asked(
     assert "gcp is not asked: it needs credentials" in err
 
 
+def test_where_no_cloud_can_be_asked_nothing_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cloud in ("ec2", "gcp"):
+        monkeypatch.setattr(f"launchkit.cloud.logins.{cloud}_lacking", lambda: ["a login"])
+    code, out, err = reap(capsys)
+    assert (code, out) == (2, "")
+    assert "no cloud can be asked from here" in err
+
+
 def test_machines_of_google_are_ended_in_all_zones(
     google: GoogleHere, capsys: pytest.CaptureFixture[str]
 ) -> None:
