@@ -17,6 +17,9 @@ from launchkit.outside.landing import land, make_folders
 from launchkit.outside.listing import Entry, Look
 from launchkit.sweep import Sweep
 
+STAGING = "coming"
+"""Where files are, below the sweep's own directory, until they are whole."""
+
 
 class BucketExchange(Exchange):
     """The exchange about a sweep with the machine of a pack.
@@ -65,7 +68,7 @@ class BucketWay:
         self._depot = depot
         self._pool = pool
         self._home = sweep.directory.parent
-        self._staging = sweep.own / "coming"
+        self._staging = sweep.own / STAGING
         self._etags: dict[bytes, str] = {}
 
     def put(self, names: Sequence[bytes], wiped: Collection[str] = ()) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from typing import TypeVar
 from launchkit import files
 from launchkit.cloud import depot, ends, machines, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
-from launchkit.cloud.bucket_exchange import BucketExchange
+from launchkit.cloud.bucket_exchange import STAGING, BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.ledger import Ledger
@@ -37,6 +39,8 @@ from launchkit.task import Task
 
 log = logging.getLogger(__name__)
 
+CONFIRMED_S = 600.0
+"""How long a yes holds that nothing has followed."""
 CONFIRMED = "confirmed"
 """The file of a sweep that says that a person has said yes, for a supervisor to find."""
 UNKNOWN = "0" * 64
@@ -169,8 +173,11 @@ class CloudMode(FarMode[S]):
         if not settings.confirm:
             for line in lines:
                 log.info("%s", line)
-        elif not (sweep.own / CONFIRMED).exists():
+        elif not _is_confirmed(sweep):
             purchase.ask(lines, self.name)
+            if sweep.own.is_dir():
+                # What is resumed and detached is not prepared again.
+                (sweep.own / CONFIRMED).touch(0o600)
 
     def prepare(self, plan: Plan) -> None:
         """Make the archive, and note for a supervisor that a person has said yes."""
@@ -217,6 +224,7 @@ class CloudMode(FarMode[S]):
                 cost = f", at most {purchase.usd(hired.cost())}" if known else ""
                 log.info("machines: %d%s", hired.many, cost)
             self._kill_at.clear()
+        shutil.rmtree(sweep.own / STAGING, ignore_errors=True)
         super().close(sweep)
 
     def end_left(self, sweep: Sweep) -> None:
@@ -230,6 +238,7 @@ class CloudMode(FarMode[S]):
                     f"{sweep.directory}: its machines may still run, and cannot be ended now: "
                     f"{error}; `launchkit cancel` and resume try again, `launchkit reap` lists them"
                 ) from error
+        shutil.rmtree(sweep.own / STAGING, ignore_errors=True)
         super().end_left(sweep)
 
     def _end_left(self, sweep: Sweep, ledger: Ledger) -> None:
@@ -352,3 +361,11 @@ def _not_taken_back(jobs: Sequence[Job]) -> Iterator[None]:
                     continue
                 with files.atomic_writer(path, mode=0o600) as stream:
                     stream.write(before[path])
+
+
+def _is_confirmed(sweep: Sweep) -> bool:
+    """Tell whether a person has just said yes, to whoever has left the sweep to this process."""
+    try:
+        return time.time() - (sweep.own / CONFIRMED).stat().st_mtime < CONFIRMED_S
+    except FileNotFoundError:
+        return False
