@@ -13,12 +13,9 @@ from pathlib import Path
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.stores import NotThere
 from launchkit.outside.exchange import Exchange
-from launchkit.outside.landing import land, make_folders
+from launchkit.outside.landing import STAGING, land, make_folders
 from launchkit.outside.listing import Entry, Look
 from launchkit.sweep import Sweep
-
-STAGING = "coming"
-"""Where files are, below the sweep's own directory, until they are whole."""
 
 
 class BucketExchange(Exchange):

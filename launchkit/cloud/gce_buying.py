@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from launchkit.cloud import gce_look, gce_names
@@ -162,12 +163,5 @@ class Buying:
 
 def _coming(name: str, history: History, sweep: str) -> Machine:
     """Return a machine whose request is under way, and that cannot be seen yet."""
-    return Machine(
-        id=name,
-        zone=history.zone,
-        token=gce_names.token_of(name),
-        pack=gce_names.pack_of(name),
-        standing=Standing.STARTING,
-        launched=history.bought or 0.0,
-        sweep=sweep,
-    )
+    gone = gce_look.gone(name, history, sweep)
+    return replace(gone, standing=Standing.STARTING, reason="", reclaimed=False)

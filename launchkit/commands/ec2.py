@@ -55,20 +55,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _setup(setup: Ec2Setup, name: str, *, make: bool) -> None:
-    from launchkit.cloud import setup_steps  # noqa: PLC0415
+    from launchkit.commands.setting_up import carry_out  # noqa: PLC0415
 
     # First, so that it can be read, and given to an administrator, without any credentials.
     print(f"policy {name} of role {name}:")
     print(json.dumps(setup.policy, indent=2))
-    print(f"\nin account {setup.account()}:", flush=True)
-    done = setup_steps.apply if make else setup_steps.show
-    for line in done(setup.steps()):
-        print(line, flush=True)
-    for policy in setup.more_rights():
-        print(f"  beside   the role {name} has the policy {policy} too, which is not needed")
-    if make:
-        print("\nto use it:")
-        for setting, value in setup.settings().items():
-            print(f"  hydra.launcher.{setting}={value}")
-    else:
-        print("\nnothing was changed; --apply makes what is to make")
+    carry_out(
+        setup,
+        f"account {setup.account()}",
+        lambda policy: f"the role {name} has the policy {policy}",
+        setup.settings,
+        make=make,
+    )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from launchkit.cloud.gcp_policies import Names
-    from launchkit.cloud.gcp_setup import GcpSetup
 
 FAILED = 1
 
@@ -49,13 +48,20 @@ def run(options: argparse.Namespace) -> int:
         # Google's client is an extra, and takes its time.
         from launchkit.cloud.gcp_policies import Names  # noqa: PLC0415
         from launchkit.cloud.gcp_setup import GcpSetup  # noqa: PLC0415
+        from launchkit.commands.setting_up import carry_out  # noqa: PLC0415
 
         names = Names(
             options.project, options.bucket, options.prefix, options.name, options.location
         )
         setup = GcpSetup(names)
         _show_by_hand(names)
-        _setup(setup, names, make=options.apply)
+        carry_out(
+            setup,
+            f"project {names.project}",
+            lambda role: f"the account has the role {role}",
+            names.settings,
+            make=options.apply,
+        )
     except ProviderError as error:
         sys.stdout.flush()
         print(f"launchkit: {error}", file=sys.stderr)
@@ -71,20 +77,3 @@ def _show_by_hand(names: Names) -> None:
     for file, condition in names.conditions().items():
         print(f"where {file} is")
         print(json.dumps(condition, indent=2))
-
-
-def _setup(setup: GcpSetup, names: Names, *, make: bool) -> None:
-    from launchkit.cloud import setup_steps  # noqa: PLC0415
-
-    print(f"\nin project {names.project}:", flush=True)
-    done = setup_steps.apply if make else setup_steps.show
-    for line in done(setup.steps()):
-        print(line, flush=True)
-    for role in setup.more_rights():
-        print(f"  beside   the account has the role {role} too, which is not needed")
-    if make:
-        print("\nto use it:")
-        for setting, value in names.settings().items():
-            print(f"  hydra.launcher.{setting}={value}")
-    else:
-        print("\nnothing was changed; --apply makes what is to make")

@@ -159,10 +159,7 @@ class CarriedMode(Mode, Generic[S]):
         if self._carriers is None:
             self._carriers = self.carriers(plan.sweep)
         made = self.make_packs(plan.sweep, plan.jobs)
-        self._jobs.update((job.num, job) for job in plan.jobs)
-        for pack in made:
-            self._left[pack.num] = list(pack.jobs)
-            self._pack_of.update(dict.fromkeys(pack.jobs, pack.num))
+        self._look_after(plan.jobs, made)
         self._carriers.add(made)
 
     def poll(self, timeout: float) -> dict[int, Attempt]:
@@ -207,6 +204,13 @@ class CarriedMode(Mode, Generic[S]):
     def running(self) -> tuple[int, ...]:
         """Return the jobs that say they run."""
         return tuple(self._running)
+
+    def _look_after(self, jobs: Sequence[Job], made: Sequence[Pack]) -> None:
+        """Take note of jobs, and of the packs that they are in."""
+        self._jobs.update((job.num, job) for job in jobs)
+        for pack in made:
+            self._left[pack.num] = list(pack.jobs)
+            self._pack_of.update(dict.fromkeys(pack.jobs, pack.num))
 
     def _found(self, sweep: Sweep, jobs: Sequence[Job]) -> Baggage:
         if self._baggage is None:

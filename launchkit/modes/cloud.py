@@ -16,7 +16,7 @@ from typing import TypeVar
 from launchkit import files
 from launchkit.cloud import depot, ends, machines, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
-from launchkit.cloud.bucket_exchange import STAGING, BucketExchange
+from launchkit.cloud.bucket_exchange import BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.ledger import Ledger
@@ -33,6 +33,7 @@ from launchkit.modes.carriers import Carriers
 from launchkit.modes.far import FarMode, check_places
 from launchkit.outside import asks, packs
 from launchkit.outside.containers import Container, docker_script
+from launchkit.outside.landing import STAGING
 from launchkit.outside.scripts import bare_script, run_script
 from launchkit.sweep import Sweep, SweepError
 from launchkit.task import Task
@@ -120,9 +121,9 @@ class CloudMode(FarMode[S]):
         check_places(sweep, jobs)
         plan = super().plan(sweep, jobs, task)
         # Of the archive, that is known only once it has been made.
-        archive = f"{self.prefix}/{depot.ARCHIVES}/{UNKNOWN}.dar"
+        packed = f"{self.prefix}/{depot.ARCHIVES}/{UNKNOWN}.dar"
         batch = f"{self.prefix}/{sweep.id}/{depot.HOME}/batches/000000.tar.gz"
-        boot = replace(self._boot(sweep), archive=archive, sha256=UNKNOWN, batch=batch)
+        boot = replace(self._boot(sweep), archive=packed, sha256=UNKNOWN, batch=batch)
         script = self.startup(boot)
         shown = [f"start-up script ({len(script.encode())} bytes):"]
         shown += [f"  | {line}" for line in script.splitlines()]
@@ -197,10 +198,7 @@ class CloudMode(FarMode[S]):
         groups = [jobs[at : at + size] for at in range(0, len(jobs), size)]
         nums = [[job.num for job in group] for group in groups]
         made = packs.add(sweep, nums, self.settings.pack_places(), tells=True)
-        self._jobs.update((job.num, job) for job in jobs)
-        for pack in made:
-            self._left[pack.num] = list(pack.jobs)
-            self._pack_of.update(dict.fromkeys(pack.jobs, pack.num))
+        self._look_after(jobs, made)
         self._carriers.hand_over(jobs)
         self._carriers.add(made)
 

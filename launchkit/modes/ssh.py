@@ -21,6 +21,7 @@ from launchkit.outside.asks import Ask
 from launchkit.outside.containers import docker_script
 from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.hosts import Hosts
+from launchkit.outside.landing import STAGING
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
 from launchkit.outside.scripts import bare_script, run_script
 from launchkit.outside.singularity_script import singularity_script
@@ -33,7 +34,6 @@ from launchkit.task import Task
 
 log = logging.getLogger(__name__)
 
-STAGING = "coming"
 CLOSE_S = 60.0
 """How long a sweep that has ended waits for a host that cannot be reached."""
 

@@ -13,6 +13,8 @@ from launchkit.job import OWN_DIR
 from launchkit.outside.listing import Entry
 
 BLOCK = 2**20
+STAGING = "coming"
+"""Where files are, below the sweep's own directory, until they are whole."""
 
 
 def make_folders(home: Path, wanted: Sequence[Entry]) -> str:
