@@ -139,7 +139,7 @@ def state(id: str) -> str:
     return name
 
 
-def wait_for(done: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(done: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait until something is true, and return it."""
     end = time.monotonic() + seconds
     while not (found := done()):

@@ -199,7 +199,7 @@ class StoreContract:
         before = time.monotonic()
         with pytest.raises(Unreachable, match=rf"{self.scheme}://.*there"):
             store.get("there")
-        assert PATIENCE_S / 2 < time.monotonic() - before < 2 * PATIENCE_S + 1
+        assert PATIENCE_S / 2 < time.monotonic() - before < 5 * PATIENCE_S
         world.heal()
         assert store.get("there")[0] == b"x"
 
@@ -212,7 +212,7 @@ class StoreContract:
         before = time.monotonic()
         with pytest.raises(Expired, match=r"log in anew"):
             (READS | WRITES)[act](store, tmp_path / "f")
-        assert time.monotonic() - before < PATIENCE_S / 2
+        assert time.monotonic() - before < PATIENCE_S
         world.heal()
         assert store.get("there")[0] == CONTENT
 
