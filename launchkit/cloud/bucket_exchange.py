@@ -17,6 +17,9 @@ from launchkit.outside.landing import STAGING, land, make_folders
 from launchkit.outside.listing import Entry, Look
 from launchkit.sweep import Sweep
 
+FETCHERS = 16
+"""How many threads fetch files."""
+
 
 class BucketExchange(Exchange):
     """The exchange about a sweep with the machine of a pack.

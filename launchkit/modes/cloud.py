@@ -7,16 +7,13 @@ import logging
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from launchkit import files
-from launchkit.cloud import depot, ends, machines, providers, purchase, startup, stores
+from launchkit.cloud import depot, providers, purchase, startup, stores
 from launchkit.cloud.boot import Boot
-from launchkit.cloud.bucket_exchange import BucketExchange
 from launchkit.cloud.cloud_settings import CloudSettings
 from launchkit.cloud.depot import Depot
 from launchkit.cloud.ledger import Ledger
@@ -24,12 +21,14 @@ from launchkit.cloud.machines import Machines
 from launchkit.cloud.providers import Offer, Provider
 from launchkit.cloud.purchase import Purchase
 from launchkit.cloud.stores import Store
+from launchkit.cloud.trouble import TROUBLE
 from launchkit.doodad import archive
 from launchkit.job import Attempt, Job, JobState, end
 from launchkit.modes import baggage as baggage_room
 from launchkit.modes.baggage import Baggage
-from launchkit.modes.base import Plan, Stop, known_state
+from launchkit.modes.base import Plan, Stop
 from launchkit.modes.carriers import Carriers
+from launchkit.modes.cloud_left import END_S, UNSURE_S, end_left
 from launchkit.modes.far import FarMode, check_places
 from launchkit.outside import asks, packs
 from launchkit.outside.containers import Container, docker_script
@@ -46,12 +45,8 @@ CONFIRMED = "confirmed"
 """The file of a sweep that says that a person has said yes, for a supervisor to find."""
 UNKNOWN = "0" * 64
 """What stands for a SHA-256 in a dry run."""
-END_S = 180.0
-"""How long it may take a machine to be gone that was ended."""
 LIBRARIES = ("boto3", "botocore", "s3transfer", "google", "googleapiclient")
 """What tells each request where INFO is shown, as Hydra does."""
-UNSURE_S = 60.0
-"""For how long after a request was begun its machines may yet appear in the provider's list."""
 MARGIN_S = 30.0
 
 S = TypeVar("S", bound=CloudSettings)
@@ -212,7 +207,7 @@ class CloudMode(FarMode[S]):
         if hired is not None:
             try:
                 left = hired.finish(sweep.jobs, END_S, UNSURE_S)
-            except (*machines.TROUBLE, providers.ProviderError) as error:
+            except (*TROUBLE, providers.ProviderError) as error:
                 log.warning("%s; whether machines are left: `launchkit reap`", error)
             else:
                 for machine in left:
@@ -230,37 +225,15 @@ class CloudMode(FarMode[S]):
         ledger = Ledger(sweep)
         if ledger.has_left:
             try:
-                self._end_left(sweep, ledger)
-            except (*machines.TROUBLE, providers.ProviderError) as error:
+                provider, store = self._open()
+                end_left(sweep, provider, Depot(store, self.prefix, sweep), ledger)
+            except (*TROUBLE, providers.ProviderError) as error:
                 raise SweepError(
                     f"{sweep.directory}: its machines may still run, and cannot be ended now: "
                     f"{error}; `launchkit cancel` and resume try again, `launchkit reap` lists them"
                 ) from error
         shutil.rmtree(sweep.own / STAGING, ignore_errors=True)
         super().end_left(sweep)
-
-    def _end_left(self, sweep: Sweep, ledger: Ledger) -> None:
-        provider, store = self._open()
-        place = Depot(store, self.prefix, sweep)
-        lease = place.lease()
-        if lease is not None and lease.is_elsewhere(sweep.directory):
-            raise SweepError(f"{sweep.directory}: the sweep is driven by {lease.describe()}")
-        left = ends.end_all(provider, ledger, sweep.id, END_S, UNSURE_S)
-        if left:
-            raise SweepError(
-                f"{sweep.directory}: {', '.join(machine.id for machine in left)} do not end; "
-                "try again in a minute"
-            )
-        reclaimed = {each.pack for each in provider.machines(sweep.id) if each.reclaimed}
-        undecided = [job for job in sweep.jobs if not known_state(job).state.final]
-        with ThreadPoolExecutor(machines.FETCHERS) as pool:
-            for pack in place.looks():
-                exchange = BucketExchange(sweep, place, pool, pack)
-                nums = packs.find(sweep, pack).jobs
-                jobs = [job for job in undecided if job.num in nums]
-                exchange.adopt(jobs)
-                with contextlib.nullcontext() if pack in reclaimed else _not_taken_back(jobs):
-                    exchange.look([pack])
 
     def _death(self, pack: int, code: int) -> Stop:
         assert self._carriers is not None
@@ -288,7 +261,7 @@ class CloudMode(FarMode[S]):
         """Keep what a machine has said of itself, on which something went wrong."""
         assert self._carriers is not None
         assert self.sweep is not None
-        with contextlib.suppress(*machines.TROUBLE):
+        with contextlib.suppress(*TROUBLE):
             text = self._carriers.log(pack)
             if text:
                 with self.new_log(self.sweep, pack).open("a", encoding="utf-8") as stream:
@@ -340,25 +313,6 @@ class CloudMode(FarMode[S]):
             unreachable_min=settings.unreachable_min,
             swap_mb=self.swap_mb,
         )
-
-
-@contextlib.contextmanager
-def _not_taken_back(jobs: Sequence[Job]) -> Iterator[None]:
-    """Leave jobs in the state they had, where a machine takes its end for the provider's doing.
-
-    It was ended from here, which is all that a machine cannot tell.
-    """
-    paths = {job: (job.own / "state.json", job.own / "events.jsonl") for job in jobs}
-    before = {path: path.read_bytes() for each in paths.values() for path in each if path.exists()}
-    yield
-    for job in jobs:
-        if known_state(job).state is JobState.PREEMPTED:
-            for path in paths[job]:
-                if path not in before:
-                    path.unlink(missing_ok=True)
-                    continue
-                with files.atomic_writer(path, mode=0o600) as stream:
-                    stream.write(before[path])
 
 
 def _is_confirmed(sweep: Sweep) -> bool:

@@ -22,10 +22,13 @@ S = TypeVar("S", bound=Outside)
 class FarCarriers(Carriers, Protocol):
     """Carriers that bring home what jobs write."""
 
-    looks: int
-    """How often it was looked at what is there."""
-    ended: dict[int, Attempt]
-    """How jobs have ended that nobody has asked for yet, whose files are all here."""
+    @property
+    def looks(self) -> int:
+        """How often it was looked at what is there."""
+
+    @property
+    def ended(self) -> dict[int, Attempt]:
+        """How jobs have ended that nobody has asked for yet, whose files are all here."""
 
     def hurry(self) -> None:
         """Have something to ask: the next exchange is due."""
@@ -75,7 +78,8 @@ class FarMode(CarriedMode[S]):
         """Take what the hosts have told of jobs, whose files are here by now."""
         assert self._carriers is not None
         attempts = {}
-        told, self._carriers.ended = self._carriers.ended, {}
+        told = dict(self._carriers.ended)
+        self._carriers.ended.clear()
         for num, attempt in told.items():
             if num in self._pack_of:
                 stop = Stop(attempt.state, attempt.error)

@@ -73,8 +73,13 @@ class TestBuying(ScenarioCase):
         assert not (sweep.directory / "0").exists()
         return str(caught.value)
 
-    def test_capacity_is_waited_for(self, tmp_path, caplog):
-        self.lacking(left=0)
+    @pytest.mark.parametrize(
+        ("error", "spot_price"),
+        [("InsufficientInstanceCapacity", None), ("SpotMaxPriceTooLow", 0.5)],
+    )
+    def test_capacity_is_waited_for(self, tmp_path, caplog, error, spot_price):
+        self.set(spot_price=spot_price)
+        self.lacking(left=0, error=error)
 
         def let_there_be_some():
             wait_until(lambda: "capacity_wait_min" in caplog.text, "it to be said")
