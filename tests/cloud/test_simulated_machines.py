@@ -24,7 +24,10 @@ from simulated_aws import (
 
 pytestmark = pytest.mark.cloud
 
-SYSRQ = Path("/proc/sysrq-trigger")
+# Not every kernel has the file.
+LAST_RESORTS = ["poweroff", "systemctl poweroff --force --force"]
+if Path("/proc/sysrq-trigger").exists():
+    LAST_RESORTS.append("echo o >/proc/sysrq-trigger")
 
 
 @pytest.fixture
@@ -109,13 +112,10 @@ def test_a_timer_ends_a_machine_unless_it_is_cancelled(aws):
     assert state(cancelled) == "running"
 
 
-def test_even_the_last_resort_ends_the_machine_only(aws):
-    # Not every kernel has the file; what comes before it is the last one then.
-    ways = {"systemctl poweroff --force --force", "poweroff"}
-    ways |= {"echo o >/proc/sysrq-trigger"} if SYSRQ.exists() else set()
-    for way in sorted(ways):
-        (id,) = aws.run(f"{way}; sleep 1000")
-        wait_for(lambda: state(id) == "terminated")
+@pytest.mark.parametrize("way", LAST_RESORTS)
+def test_even_the_last_resort_ends_the_machine_only(aws, way):
+    (id,) = aws.run(f"{way}; sleep 1000")
+    wait_for(lambda: state(id) == "terminated")
 
 
 def test_what_is_hidden_is_not_there_and_can_be_installed_if_that_is_allowed(aws):
