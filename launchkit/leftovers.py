@@ -137,7 +137,8 @@ def _attempts(sweep: Sweep) -> Iterator[tuple[Job, Attempt]]:
 
 
 def _left(sweep: Sweep, leaders: Mapping[int, _Leader]) -> set[int]:
-    found = process_table.tagged(TAG, sweep.tag)
+    # With them is what has no environment of theirs, as the program that mounts an image.
+    found = process_table.tree(*process_table.tagged(TAG, sweep.tag))
     begun = {
         pid
         for pid, (session, started) in process_table.members(leaders).items()

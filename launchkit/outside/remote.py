@@ -35,17 +35,38 @@ alive() { # PID START BOOT: whether this very process runs
 }
 """
 
-HOST = """\
+END_OTHERS = """\
+end_others() { # PID: kills the others in the session that it leads; whether there were any
+  others=
+  for each in /proc/[0-9]*/stat; do
+    { read -r line <"$each"; } 2>/dev/null || continue
+    each=${each#/proc/} each=${each%%/*}
+    set -- "$1" ${line##*) }
+    [ "$5" != "$1" ] || [ "$each" = "$1" ] || [ "$2" = Z ] || {
+      others=1
+      kill -9 "$each" 2>/dev/null
+    }
+  done
+  [ -n "$others" ]
+}
+"""
+
+HOST = f"""\
+{END_OTHERS}\
 stat=$(cat "/proc/$$/stat")
 pid=$$ pack=$1
-set -- ${stat##*) }
-echo "$pid ${20} $(cat /proc/sys/kernel/random/boot_id)" >"remote/$pack.new"
+set -- ${{stat##*) }}
+echo "$pid ${{20}} $(cat /proc/sys/kernel/random/boot_id)" >"remote/$pack.new"
 mv -f "remote/$pack.new" "remote/$pack.pid"
 sh "./$0/final_script.sh" "$pack" >"carriers/$pack.log" 2>&1
 echo $? >"remote/$pack.new"
+end_others "$pid"
 mv -f "remote/$pack.new" "remote/$pack.code"
 """
-"""Runs a pack, and keeps its exit code; it leads a session that no connection's end disturbs."""
+"""Runs a pack, and keeps its exit code; it leads a session that no connection's end disturbs.
+
+A container that was killed leaves the program there that has mounted its image.
+"""
 
 
 @dataclass(frozen=True)
@@ -184,10 +205,16 @@ class Remote:
             '  [ -z "$left" ] || docker rm --force $left >/dev/null || exit\n'
         )
         return (
-            f'{self._begin()}cd -- "$own" || exit {NOT_THERE_CODE}\n{ALIVE}{_tag(sweep_id, ".")}'
+            f'{self._begin()}cd -- "$own" || exit {NOT_THERE_CODE}\n'
+            f"{ALIVE}{END_OTHERS}{_tag(sweep_id, '.')}"
             "for file in remote/*.pid; do\n"
             '  read -r pid start boot <"$file" 2>/dev/null || continue\n'
-            '  alive "$pid" "$start" "$boot" && kill -9 "-$pid"\n'
+            '  alive "$pid" "$start" "$boot" || continue\n'
+            # Its id stands for its session only as long as it is there.
+            '  kill -STOP "$pid"\n  round=0\n'
+            f'  while [ $round -lt {KILL_ROUNDS} ] && end_others "$pid"; do\n'
+            "    round=$((round + 1))\n    sleep 0.1 2>/dev/null || sleep 1\n  done\n"
+            '  kill -9 "$pid"\n'
             "done\n"
             f"{remove if containers else ''}"
             f"round=0\nwhile [ $round -lt {KILL_ROUNDS} ]; do\n"

@@ -179,6 +179,21 @@ def test_others_are_never_ended(sweep):
             bystander.communicate()
 
 
+def test_what_has_no_environment_of_its_own_is_known_by_its_session(sweep):
+    tags = {**os.environ, "LAUNCHKIT_SWEEP": sweep.id, "LAUNCHKIT_TAG": sweep.tag}
+    words = ["sh", "-c", 'env -i "$@" & echo $!; wait', "sh", *SLEEPER]
+    leader = subprocess.Popen(words, env=tags, start_new_session=True, stdout=subprocess.PIPE)
+    try:
+        bare = int(leader.stdout.readline())
+        environ = Path(f"/proc/{bare}/environ")
+        wait_until(lambda: environ.read_bytes() == b"", "its environment to be empty")
+        kill_left(sweep)
+        assert alive({"leader": leader.pid, "bare": bare}) == []
+    finally:
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.communicate()
+
+
 def test_a_process_that_does_not_end_is_named(sweep, monkeypatch):
     monkeypatch.setattr(leftovers, "ROUNDS_S", 0.05)
     monkeypatch.setattr(leftovers.processes, "send", lambda pids, number: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import ClassVar
 
@@ -394,10 +396,61 @@ class TestInAContainer:
         assert _containers(sweep) == []
 
     @pytest.mark.apptainer
-    def test_of_apptainer_on_the_host(self, tmp_path, case):
-        case = _with(case, image=str(testbed.PYTHON_SIF), container="singularity")
+    def test_of_apptainer_on_the_host(self, tmp_path, case, image):
+        case = _with(case, image=str(image), container="singularity")
         outcomes = case.run(tmp_path / "sweep", Same("good"), 2)
         assert [outcome.value for outcome in outcomes] == [0, 10]
+        assert not _readers(image)
+
+    @pytest.mark.apptainer
+    @pytest.mark.parametrize("dies", ["launcher", "container"])
+    def test_of_apptainer_that_is_killed(self, tmp_path, case, image, dies):
+        case = _with(case, image=str(image), container="singularity", n_jobs=1)
+        program = case.launch(tmp_path / "sweep", ["block"])
+        wait_until((tmp_path / "sweep" / "0.pids").exists, "job 0 to block")
+        sweep = Sweep.open(tmp_path / "sweep")
+        assert _readers(image)  # else nothing is shown here
+        if dies == "launcher":
+            kill(program)
+            wait_until(lambda: trace.read(sweep) is None, "the warden to have done")
+        else:
+            (runner,) = _runs(image)
+            os.kill(runner, signal.SIGKILL)
+            program.communicate()
+            assert states(sweep) == ["lost"]
+        assert not _readers(image)
+
+
+@pytest.fixture
+def image():
+    """Return an image of Apptainer that only one test uses, for the host's account."""
+    path = home() / f"{uuid.uuid4().hex}.sif"
+    shutil.copyfile(testbed.PYTHON_SIF, path)
+    path.chmod(0o644)
+    yield path
+    path.unlink()
+
+
+def _readers(image: Path) -> set[int]:
+    """Return the processes that have an image open: those that have mounted it."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended, or nobody may look
+            files = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+            if str(image) in files:
+                found.add(int(pid))
+    return found
+
+
+def _runs(image: Path) -> set[int]:
+    """Return the processes that run programs in an image, as Apptainer names them."""
+    named = f"Apptainer runtime parent: {image.name}".encode()
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(named):
+                found.add(int(pid))
+    return found
 
 
 def _containers(sweep: Sweep) -> list[str]:
