@@ -368,8 +368,9 @@ def clean(directory: Path) -> None:
 
 def _child(pid: int) -> int | None:
     """Return the first process of the machine whose namespaces another process has made."""
-    with contextlib.suppress(OSError, ValueError):
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    with contextlib.suppress(OSError):  # it has ended
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0]) if children else None
     return None
 
 
