@@ -8,11 +8,31 @@ alive() { # PID START BOOT: whether this very process runs
   set -- "$2" ${stat##*) }
   [ "$1" = "${21}" ] && [ "$2" != Z ]
 }
+end_others() { # PID: kills the others in the session that it leads; whether there were any
+  others=
+  for each in /proc/[0-9]*/stat; do
+    { read -r line <"$each"; } 2>/dev/null || continue
+    each=${each#/proc/} each=${each%%/*}
+    set -- "$1" ${line##*) }
+    [ "$5" != "$1" ] || [ "$each" = "$1" ] || [ "$2" = Z ] || {
+      others=1
+      kill -9 "$each" 2>/dev/null
+    }
+  done
+  [ -n "$others" ]
+}
 set -- $(stat -c '%d %i' .)
 tag=$(printf '%s.%x.%x' 20260101-120000-abcdef "$1" "$2")
 for file in remote/*.pid; do
   read -r pid start boot <"$file" 2>/dev/null || continue
-  alive "$pid" "$start" "$boot" && kill -9 "-$pid"
+  alive "$pid" "$start" "$boot" || continue
+  kill -STOP "$pid"
+  round=0
+  while [ $round -lt 50 ] && end_others "$pid"; do
+    round=$((round + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+  kill -9 "$pid"
 done
 left=$(docker ps --all --quiet --filter "label=launchkit.tag=$tag") &&
   [ -z "$left" ] || docker rm --force $left >/dev/null || exit
