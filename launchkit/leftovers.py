@@ -137,15 +137,14 @@ def _attempts(sweep: Sweep) -> Iterator[tuple[Job, Attempt]]:
 
 
 def _left(sweep: Sweep, leaders: Mapping[int, _Leader]) -> set[int]:
-    # With them is what has no environment of theirs, as the program that mounts an image.
-    found = process_table.tree(*process_table.tagged(TAG, sweep.tag))
     begun = {
         pid
         for pid, (session, started) in process_table.members(leaders).items()
         if _is_left(leaders[session], pid, started)
     }
-    if begun:
-        found |= process_table.tree(*begun)
+    # With them is what has no environment of theirs, as the program that mounts an image.
+    roots = process_table.tagged(TAG, sweep.tag) | begun
+    found = process_table.tree(*roots) if roots else set()
     if found and (original := driver.elsewhere(sweep)):
         found -= process_table.tree(original)
     return process_table.living(found - {os.getpid()})

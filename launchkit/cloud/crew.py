@@ -27,7 +27,6 @@ class Hired:
 
     machine: Machine
     exchange: BucketExchange
-    jobs: frozenset[int]
     bought: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     etag: str = ""

@@ -56,7 +56,7 @@ class Delivery:
     def bring(self, busy: Iterable[frozenset[int]]) -> Iterator[tuple[tuple[Pack, ...], Boot]]:
         """Bring one batch after the other there; packs are given with what machines are told.
 
-        What was given counts as brought; what fails is brought anew by the next call.
+        A batch stays until the next one is asked for: what fails is brought anew by the next call.
 
         Parameters
         ----------

@@ -87,7 +87,7 @@ class Inspector:
                 self._gone(num, machine)
             elif machine.standing is Standing.ENDING and num in crew.killed:
                 # Whoever wants that at once does not wait for the rest of its end.
-                crew.lingering[machine.id] = known.jobs
+                crew.lingering[machine.id] = frozenset(self._hiring.jobs_of(num))
                 self._gone(num, machine)
             else:
                 known.machine = machine

@@ -295,10 +295,9 @@ class Machines:
             return
         known = {job.num: job for job in self._sweep.jobs} if bought else {}
         for machine in bought:
-            jobs = self._hiring.jobs_of(machine.pack)
             exchange = BucketExchange(self._sweep, self._depot, self._fetchers, machine.pack)
-            exchange.adopt(known[num] for num in jobs)
-            self._crew.join(Hired(machine, exchange, frozenset(jobs)))
+            exchange.adopt(known[num] for num in self._hiring.jobs_of(machine.pack))
+            self._crew.join(Hired(machine, exchange))
 
     def _dismiss(self, num: int) -> None:
         """End a machine before it has done anything."""

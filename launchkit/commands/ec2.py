@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from launchkit.commands.setting_up import carry_out
+
 if TYPE_CHECKING:
     from launchkit.cloud.ec2_setup import Ec2Setup
 
@@ -55,8 +57,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _setup(setup: Ec2Setup, name: str, *, make: bool) -> None:
-    from launchkit.commands.setting_up import carry_out  # noqa: PLC0415
-
     # First, so that it can be read, and given to an administrator, without any credentials.
     print(f"policy {name} of role {name}:")
     print(json.dumps(setup.policy, indent=2))

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from launchkit.commands.setting_up import carry_out
+
 if TYPE_CHECKING:
     from launchkit.cloud.gcp_policies import Names
 
@@ -48,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
         # Google's client is an extra, and takes its time.
         from launchkit.cloud.gcp_policies import Names  # noqa: PLC0415
         from launchkit.cloud.gcp_setup import GcpSetup  # noqa: PLC0415
-        from launchkit.commands.setting_up import carry_out  # noqa: PLC0415
 
         names = Names(
             options.project, options.bucket, options.prefix, options.name, options.location

@@ -51,18 +51,20 @@ end_others() { # PID: kills the others in the session that it leads; whether the
 }
 """
 
-HOST = f"""\
-{END_OTHERS}\
+HOST = (
+    END_OTHERS
+    + """\
 stat=$(cat "/proc/$$/stat")
 pid=$$ pack=$1
-set -- ${{stat##*) }}
-echo "$pid ${{20}} $(cat /proc/sys/kernel/random/boot_id)" >"remote/$pack.new"
+set -- ${stat##*) }
+echo "$pid ${20} $(cat /proc/sys/kernel/random/boot_id)" >"remote/$pack.new"
 mv -f "remote/$pack.new" "remote/$pack.pid"
 sh "./$0/final_script.sh" "$pack" >"carriers/$pack.log" 2>&1
 echo $? >"remote/$pack.new"
 end_others "$pid"
 mv -f "remote/$pack.new" "remote/$pack.code"
 """
+)
 """Runs a pack, and keeps its exit code; it leads a session that no connection's end disturbs.
 
 A container that was killed leaves the program there that has mounted its image.

@@ -142,8 +142,8 @@ def test_containers_go_with_their_machine(aws):
         METADATA
         + f"""
         mkdir -p /var/lib/launchkit/$id/work
-        docker run --rm --network none -v /var/lib/launchkit/$id/work:/work \\
-          {testbed.PYTHON_IMAGE} sh -c 'echo inside >/work/word; echo started; sleep 1000'
+        docker run --rm --network none -v /var/lib/launchkit/$id/work:/mnt \\
+          {testbed.PYTHON_IMAGE} sh -c 'echo inside >/mnt/word; echo started; sleep 1000'
         """
     )
     wait_for_word(id, "started")

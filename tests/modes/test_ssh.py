@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -433,22 +434,23 @@ def image():
 
 def _readers(image: Path) -> set[int]:
     """Return the processes that have an image open: those that have mounted it."""
-    found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it has ended, or nobody may look
-            files = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-            if str(image) in files:
-                found.add(int(pid))
-    return found
+    return _processes(
+        lambda own: str(image) in [os.readlink(link) for link in (own / "fd").iterdir()]
+    )
 
 
 def _runs(image: Path) -> set[int]:
     """Return the processes that run programs in an image, as Apptainer names them."""
     named = f"Apptainer runtime parent: {image.name}".encode()
+    return _processes(lambda own: (own / "cmdline").read_bytes().startswith(named))
+
+
+def _processes(wanted: Callable[[Path], bool]) -> set[int]:
+    """Return the processes of which their directories in /proc tell what is wanted."""
     found = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(named):
+        with contextlib.suppress(OSError):  # it has ended, or nobody may look
+            if wanted(Path("/proc", pid)):
                 found.add(int(pid))
     return found
 
