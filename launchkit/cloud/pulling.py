@@ -17,7 +17,7 @@ from launchkit.cloud.pull_record import Record
 from launchkit.cloud.stores import Object, Store
 from launchkit.job import OWN_DIR
 from launchkit.outside.listing import Entry, Look
-from launchkit.outside.ssh import ConnectionLost
+from launchkit.outside.ssh_route import ConnectionLost
 from launchkit.sweep import SweepError
 
 FETCHERS = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launchkit.cloud import providers, stores
-from launchkit.outside.ssh import ConnectionLost
+from launchkit.outside.ssh_route import ConnectionLost
 
 TROUBLE = (
     stores.StoreError,

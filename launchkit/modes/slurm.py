@@ -27,7 +27,8 @@ from launchkit.outside.packs import Pack
 from launchkit.outside.singularity import SingularityError
 from launchkit.outside.singularity_script import IMAGE, is_remote
 from launchkit.outside.slurm import Seen, SlurmError, SlurmSilent
-from launchkit.outside.slurm_tasks import Array, Tasks, arrays
+from launchkit.outside.slurm_arrays import Array, arrays
+from launchkit.outside.slurm_tasks import Tasks
 from launchkit.payload import SAME_CWD
 from launchkit.standing import GONE
 from launchkit.sweep import TAG, Sweep, SweepError

@@ -18,8 +18,8 @@ from launchkit.outside.containers import Container
 from launchkit.outside.packs import Pack
 from launchkit.outside.scripts import LOGS, bare_script, run_script
 from launchkit.outside.singularity_script import singularity_script
+from launchkit.outside.slurm_arrays import Array, arrays
 from launchkit.outside.slurm_settings import SlurmSettings
-from launchkit.outside.slurm_tasks import Array, arrays
 from launchkit.sweep import Sweep
 from launchkit.task import Task
 

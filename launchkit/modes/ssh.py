@@ -25,7 +25,8 @@ from launchkit.outside.landing import STAGING
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
 from launchkit.outside.scripts import bare_script, run_script
 from launchkit.outside.singularity_script import singularity_script
-from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost
+from launchkit.outside.ssh import CommandFailed, Connection
+from launchkit.outside.ssh_route import ConnectionLost
 from launchkit.outside.ssh_settings import SshSettings
 from launchkit.outside.trace import Trace
 from launchkit.outside.transfer import Transfer

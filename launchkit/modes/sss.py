@@ -17,7 +17,7 @@ from launchkit.outside import slurm_script, sss_script
 from launchkit.outside.containers import Container, Mount
 from launchkit.outside.scripts import LOGS, UNPACKED
 from launchkit.outside.singularity_script import is_remote
-from launchkit.outside.slurm_tasks import arrays
+from launchkit.outside.slurm_arrays import arrays
 from launchkit.sweep import Sweep, SweepError
 
 

@@ -20,7 +20,8 @@ from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.listing import PackLook
 from launchkit.outside.packs import Pack
 from launchkit.outside.remote import NOT_THERE_CODE, Remote
-from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost
+from launchkit.outside.ssh import CommandFailed, Connection
+from launchkit.outside.ssh_route import ConnectionLost
 from launchkit.sweep import Sweep
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from launchkit.outside.ssh import ConnectionLost
+from launchkit.outside.ssh_route import ConnectionLost
 
 GZIP = 31
 """What zlib calls its own format with a gzip header."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from launchkit.interrupts import felt
 from launchkit.machine.pool import Ended
@@ -19,6 +18,7 @@ from launchkit.outside import slurm
 from launchkit.outside.packs import Pack
 from launchkit.outside.scripts import LOGS
 from launchkit.outside.slurm import Seen, SlurmError, SlurmFull, SlurmSilent
+from launchkit.outside.slurm_arrays import Array, without
 from launchkit.sweep import Sweep
 
 ASK_S = (0.5, 5.0)
@@ -34,61 +34,6 @@ SUBMIT_AGAIN_S = 10.0
 ENDED, STARTED = ".exit", ".log"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Array:
-    """Packs that are the tasks of one array.
-
-    Parameters
-    ----------
-    first
-        The number of the pack that has index 0.
-    packs
-        The packs.
-    parallelism
-        How many run at a time; None for as many as Slurm lets.
-    """
-
-    first: int
-    packs: tuple[Pack, ...]
-    parallelism: int | None = None
-
-    @property
-    def flag(self) -> str:
-        """The flag of ``sbatch`` that says which tasks there are."""
-        limit = f"%{self.parallelism}" if self.parallelism else ""
-        return f"--array={slurm.ranges(pack.num - self.first for pack in self.packs)}{limit}"
-
-
-def arrays(packs: Sequence[Pack], size: int, parallelism: int | None) -> list[Array]:
-    """Put packs into as few arrays as can be, those that need the same into one.
-
-    Parameters
-    ----------
-    packs
-        The packs, those that need the same beside each other.
-    size
-        How many tasks an array may have.
-    parallelism
-        How many run at a time in all arrays together.
-    """
-    parts: list[tuple[Pack, ...]] = []
-    for _, group in groupby(packs, key=lambda pack: (pack.needs.gpus, pack.needs.cpus)):
-        alike = tuple(group)
-        many = -(-len(alike) // size)
-        each = -(-len(alike) // many)
-        parts += [alike[at : at + each] for at in range(0, len(alike), each)]
-    share = None if parallelism is None else max(1, parallelism // max(1, len(parts)))
-    return [Array(part[0].num, part, share) for part in parts]
-
-
-def _without(arrays: Sequence[Array], nums: Collection[int]) -> list[Array]:
-    kept = [
-        replace(array, packs=tuple(pack for pack in array.packs if pack.num not in nums))
-        for array in arrays
-    ]
-    return [array for array in kept if array.packs]
 
 
 @dataclass
@@ -194,8 +139,8 @@ class Tasks:
         wanted = set(nums)
         waiting = [*self._new, *self._later]
         removed = [pack.num for array in waiting for pack in array.packs if pack.num in wanted]
-        self._new = _without(self._new, wanted)
-        self._later = _without(self._later, wanted)
+        self._new = without(self._new, wanted)
+        self._later = without(self._later, wanted)
         left = [num for num in wanted if num in self._tasks and not self._tasks[num].running]
         if left:
             removed += self._take_back(left)

@@ -14,11 +14,11 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from launchkit.machine import processes
+from launchkit.outside.ssh_route import ConnectionLost, Route
 
 CONNECT_S = 60.0
 """Seconds until a host that neither lets in nor refuses is given up; a jump host adds to it."""
@@ -29,22 +29,6 @@ READY = b"launchkit-is-in"
 SOCKET = "s"
 LONGEST_SOCKET = 80
 """Bytes that the path of a socket may have; ``ssh`` adds some of its own to it."""
-
-FIXED = ("BatchMode=yes", "ControlPersist=no", "RequestTTY=no", "RemoteCommand=none")
-DEFAULTS = (
-    "ConnectTimeout=20",
-    "ServerAliveInterval=10",
-    "ServerAliveCountMax=3",
-    "ClearAllForwardings=yes",
-    "LogLevel=ERROR",
-)
-
-
-class ConnectionLost(Exception):
-    """The host could not be reached, or no longer; what runs there is as it was.
-
-    The message is what ``ssh`` says of it.
-    """
 
 
 class CommandFailed(Exception):
@@ -61,31 +45,6 @@ class CommandFailed(Exception):
     def __init__(self, code: int, said: str) -> None:
         super().__init__(said or f"exit code {code}")
         self.code = code
-
-
-@dataclass(frozen=True)
-class Route:
-    """How a host is reached.
-
-    Parameters
-    ----------
-    host
-        Its name or alias, with ``user@`` in front of it or not.
-    config
-        The file of settings for ``ssh``; None for the user's own.
-    args
-        More arguments of ``ssh``.
-    """
-
-    host: str
-    config: str | None = None
-    args: tuple[str, ...] = ()
-
-    def options(self) -> list[str]:
-        """Return the arguments of ``ssh`` before the host's name; of two, the first counts."""
-        config = ["-F", os.path.expanduser(self.config)] if self.config else []  # noqa: PTH111 - text
-        fixed = [f"-o{option}" for option in FIXED]
-        return [*config, *fixed, *self.args, *(f"-o{option}" for option in DEFAULTS)]
 
 
 class Connection:
@@ -278,34 +237,6 @@ def check_code(code: int, err: bytes) -> None:
         raise ConnectionLost(_last_line(err) or f"ssh has ended with {code}")
     if code:
         raise CommandFailed(code, _last_line(err))
-
-
-def explain(route: Route, error: ConnectionLost) -> str:
-    """Say why a host cannot be reached, and what to do."""
-    said = str(error).rstrip(".")
-    begun = f"host is {route.host!r}, and ssh says: {said}"
-    ways = {
-        "resolve hostname": "check the name, or give it an alias (Host) in your ssh config",
-        "IDENTIFICATION HAS CHANGED": "the host has another key than it had; find out why, and if "
-        f"that is right, remove the old one: ssh-keygen -R {shlex.quote(_address(route))}",
-        "Host key verification failed": "its key is not known here, or not the known one; connect "
-        "once by hand, and compare the key's fingerprint before you say yes",
-        "Permission denied": "see to it that ssh gets in without a question: a key in your agent, "
-        "or IdentityFile and User in your ssh config",
-        "Too many authentication failures": "name the key: IdentityFile and IdentitiesOnly yes in "
-        "your ssh config",
-        "refused": "is sshd running there, and on that port?",
-        "timed out": "is it on, and can it be reached from here (a jump host, a VPN)?",
-        "no answer": "is it on, and can it be reached from here (a jump host, a VPN)?",
-        "onfiguration": "check the setting ssh_config",
-        "config file": "check the setting ssh_config",
-    }
-    way = next((way for sign, way in ways.items() if sign in said), "")
-    return f"{begun}; {way}" if way else begun
-
-
-def _address(route: Route) -> str:
-    return route.host.rpartition("@")[2]
 
 
 def lacking() -> list[str]:

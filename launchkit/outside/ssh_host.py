@@ -13,7 +13,8 @@ from launchkit.outside.containers import Container, docker_trial
 from launchkit.outside.probe import Found
 from launchkit.outside.scripts import candidates
 from launchkit.outside.singularity_script import singularity_trial
-from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, explain
+from launchkit.outside.ssh import CommandFailed, Connection
+from launchkit.outside.ssh_route import ConnectionLost, explain
 from launchkit.outside.ssh_settings import SshSettings
 
 NEEDED = {

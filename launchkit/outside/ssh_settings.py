@@ -11,7 +11,7 @@ from typing import Any
 
 from launchkit.machine.slots import Slots
 from launchkit.outside.settings import Outside
-from launchkit.outside.ssh import Route
+from launchkit.outside.ssh_route import Route
 
 CONTAINERS = ("docker", "singularity")
 

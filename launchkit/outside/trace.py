@@ -12,7 +12,7 @@ from pathlib import Path
 
 from launchkit import files
 from launchkit.outside.remote import Remote
-from launchkit.outside.ssh import Route
+from launchkit.outside.ssh_route import Route
 from launchkit.sweep import Sweep, SweepError
 
 FILE = "ssh.json"

@@ -18,7 +18,8 @@ from typing import IO
 from launchkit.outside.landing import bearable, land, make_folders
 from launchkit.outside.listing import Entry
 from launchkit.outside.remote import INCOMING, Remote
-from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, check_code, end
+from launchkit.outside.ssh import CommandFailed, Connection, check_code, end
+from launchkit.outside.ssh_route import ConnectionLost
 
 BROKEN_RSYNC_CODES = (10, 12, 20, 30, 35, 255)
 """Exit codes of rsync that come of a connection."""

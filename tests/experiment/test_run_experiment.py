@@ -23,7 +23,8 @@ import viskit_reader
 
 from launchkit.driver import current
 from launchkit.handle import JobHandle, NotCompleted
-from launchkit.launcher_util import OF_MODES, ExperimentsFailed, run_experiment
+from launchkit.launcher_util import ExperimentsFailed, run_experiment
+from launchkit.mode_parameters import OF_MODES
 from launchkit.sweep import Sweep, SweepError
 
 ROOT = Path(__file__).parents[2]

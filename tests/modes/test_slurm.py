@@ -23,7 +23,7 @@ from mode_tasks import Act, Same
 from launchkit import job as jobs
 from launchkit.job import Job, JobState, Needs
 from launchkit.modes import registry
-from launchkit.outside import slurm, slurm_tasks
+from launchkit.outside import slurm, slurm_arrays, slurm_tasks
 from launchkit.outside.packs import Pack
 from launchkit.policy import Policy
 from launchkit.runner import Work, check
@@ -366,7 +366,7 @@ class TestAsking(SlurmCase):
         )
         tasks = slurm_tasks.Tasks(
             sweep,
-            lambda packs: slurm_tasks.arrays(packs, 1000, None),
+            lambda packs: slurm_arrays.arrays(packs, 1000, None),
             lambda array: "7",
             lambda array: None,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import testbed
 
-from launchkit.outside.ssh import Route
+from launchkit.outside.ssh_route import Route
 
 CONFIG = str(testbed.SSH_CONFIG)
 ROUTE = Route(testbed.SSH_HOST, CONFIG)

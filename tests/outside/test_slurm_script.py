@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from launchkit.job import Job, Needs
 from launchkit.outside import slurm, slurm_script, sss_script
 from launchkit.outside.packs import Pack
+from launchkit.outside.slurm_arrays import arrays
 from launchkit.outside.slurm_settings import SlurmSettings
-from launchkit.outside.slurm_tasks import arrays
 
 GOLDEN = Path(__file__).with_name("golden")
 REWRITE = "LAUNCHKIT_REWRITE_GOLDEN"

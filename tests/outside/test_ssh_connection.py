@@ -23,7 +23,8 @@ from ssh_testbed import CONFIG, ROUTE, relay
 from launchkit.outside import remote, ssh_host
 from launchkit.outside.listing import Look
 from launchkit.outside.remote import Remote
-from launchkit.outside.ssh import CommandFailed, Connection, ConnectionLost, Route, explain
+from launchkit.outside.ssh import CommandFailed, Connection
+from launchkit.outside.ssh_route import ConnectionLost, Route, explain
 from launchkit.outside.ssh_settings import SshSettings
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,8 @@ class TestAConnection:
     def test_it_ends_with_a_launcher_that_is_killed(self):
         program = (
             "import sys, time\n"
-            "from launchkit.outside.ssh import Connection, Route\n"
+            "from launchkit.outside.ssh import Connection\n"
+            "from launchkit.outside.ssh_route import Route\n"
             f"made = Connection(Route({ROUTE.host!r}, {CONFIG!r}))\n"
             "made.open()\nprint(made._master.pid, made.folder, flush=True)\ntime.sleep(1000)\n"
         )

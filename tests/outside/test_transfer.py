@@ -21,7 +21,8 @@ from launchkit.job import Job, JobState
 from launchkit.outside import asks, exchange
 from launchkit.outside.host_exchange import HostExchange
 from launchkit.outside.remote import Remote
-from launchkit.outside.ssh import Connection, ConnectionLost
+from launchkit.outside.ssh import Connection
+from launchkit.outside.ssh_route import ConnectionLost
 from launchkit.outside.transfer import Transfer
 from launchkit.sweep import Sweep
 
