@@ -51,6 +51,32 @@ end_others() { # PID: kills the others in the session that it leads; whether the
 }
 """
 
+END_TAGGED = f"""\
+end_tagged() {{ # kills the processes of the sweep; whether there were any
+  found=
+  for each in $(grep -lsF -e "{TAG}=$tag" /proc/[0-9]*/environ /proc/[0-9]*/maps); do
+    each=${{each#/proc/}} each=${{each%%/*}}
+    stat=$(cat "/proc/$each/stat" 2>/dev/null) || continue
+    case "${{stat##*) }}" in [ZX]*) continue ;; esac
+    found=1
+    kill -9 "$each" 2>/dev/null
+  done
+  [ -n "$found" ]
+}}
+"""
+
+UNTIL_NONE = f"""\
+until_none() {{ # COMMAND...: runs it until it finds nothing; fails if it always does
+  round=0
+  while [ $round -lt {KILL_ROUNDS} ]; do
+    "$@" || return 0
+    round=$((round + 1))
+    sleep 0.1 2>/dev/null || sleep 1
+  done
+  return 1
+}}
+"""
+
 HOST = (
     END_OTHERS
     + """\
@@ -208,30 +234,15 @@ class Remote:
         )
         return (
             f'{self._begin()}cd -- "$own" || exit {NOT_THERE_CODE}\n'
-            f"{ALIVE}{END_OTHERS}{_tag(sweep_id, '.')}"
+            f"{ALIVE}{END_OTHERS}{END_TAGGED}{UNTIL_NONE}{_tag(sweep_id, '.')}"
             "for file in remote/*.pid; do\n"
             '  read -r pid start boot <"$file" 2>/dev/null || continue\n'
             '  alive "$pid" "$start" "$boot" || continue\n'
             # Its id stands for its session only as long as it is there.
-            '  kill -STOP "$pid"\n  round=0\n'
-            f'  while [ $round -lt {KILL_ROUNDS} ] && end_others "$pid"; do\n'
-            "    round=$((round + 1))\n    sleep 0.1 2>/dev/null || sleep 1\n  done\n"
-            '  kill -9 "$pid"\n'
+            '  kill -STOP "$pid"\n  until_none end_others "$pid"\n  kill -9 "$pid"\n'
             "done\n"
             f"{remove if containers else ''}"
-            f"round=0\nwhile [ $round -lt {KILL_ROUNDS} ]; do\n"
-            "  round=$((round + 1)) found=\n"
-            "  for each in $(grep -lsF -e "
-            f'"{TAG}=$tag" /proc/[0-9]*/environ /proc/[0-9]*/maps); do\n'
-            "    pid=${each#/proc/} pid=${pid%%/*}\n"
-            '    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue\n'
-            '    case "${stat##*) }" in [ZX]*) continue ;; esac\n'
-            "    found=1\n"
-            '    kill -9 "$pid" 2>/dev/null\n'
-            "  done\n"
-            '  [ -n "$found" ] || exit 0\n'
-            "  sleep 0.1 2>/dev/null || sleep 1\n"
-            "done\n"
+            "until_none end_tagged && exit 0\n"
             'echo "processes of the sweep do not end" >&2\nexit 1\n'
         )
 

@@ -43,7 +43,7 @@ class Route:
 
     def options(self) -> list[str]:
         """Return the arguments of ``ssh`` before the host's name; of two, the first counts."""
-        config = ["-F", os.path.expanduser(self.config)] if self.config else []  # noqa: PTH111 - text
+        config = ["-F", os.path.expanduser(self.config)] if self.config else []  # noqa: PTH111 - as given
         fixed = [f"-o{option}" for option in FIXED]
         return [*config, *fixed, *self.args, *(f"-o{option}" for option in DEFAULTS)]
 

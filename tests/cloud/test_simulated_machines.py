@@ -141,13 +141,13 @@ def test_containers_go_with_their_machine(aws):
     (id,) = aws.run(
         METADATA
         + f"""
-        mkdir -p /var/lib/launchkit/$id/work
-        docker run --rm --network none -v /var/lib/launchkit/$id/work:/mnt \\
+        mkdir -p /var/lib/launchkit/$id/shared
+        docker run --rm --network none -v /var/lib/launchkit/$id/shared:/mnt \\
           {testbed.PYTHON_IMAGE} sh -c 'echo inside >/mnt/word; echo started; sleep 1000'
         """
     )
     wait_for_word(id, "started")
-    assert Path(f"/var/lib/launchkit/{id}/work/word").read_text() == "inside\n"
+    assert Path(f"/var/lib/launchkit/{id}/shared/word").read_text() == "inside\n"
     testbed.aws_control("POST", f"machines/{id}/die")
     wait_for(lambda: state(id) == "terminated", 30)
     assert containers_of(id) == []

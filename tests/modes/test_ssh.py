@@ -448,10 +448,10 @@ def _runs(image: Path) -> set[int]:
 def _processes(wanted: Callable[[Path], bool]) -> set[int]:
     """Return the processes of which their directories in /proc tell what is wanted."""
     found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for own in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended, or nobody may look
-            if wanted(Path("/proc", pid)):
-                found.add(int(pid))
+            if wanted(own):
+                found.add(int(own.name))
     return found
 
 
